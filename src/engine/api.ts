@@ -1,0 +1,130 @@
+/**
+ * What the engine offers to its two callers, the RPC service and the command line's --no-server path.
+ * Every call says who asks; the engine checks that they may.
+ */
+import type { HealthItem } from "../health/types.ts";
+import type { CheckpointRecord, Compression, JobExit, JobRecord } from "../jobs/types.ts";
+import type { Profile } from "../profiling/profile.ts";
+import type { Identity } from "../system/caller.ts";
+import type { ProcessInfo } from "../system/describe.ts";
+import type { CheckpointContent } from "../criu/images/content.ts";
+
+export type Target = { pid: number } | { jid: string };
+
+/** A job as listed: its record, what /proc says now, and its latest checkpoint. */
+export interface JobView extends JobRecord {
+  /** The kernel's word, or "halted". */
+  status: string;
+  latestCheckpoint?: CheckpointRecord;
+}
+
+/** CRIU's options of `cli.md`; absent means found out, or off. */
+export interface CriuChoices {
+  tcpEstablished?: boolean;
+  tcpClose?: boolean;
+  skipInFlight?: boolean;
+  fileLocks?: boolean;
+  linkRemap?: boolean;
+  shellJob?: boolean;
+  external?: string[];
+  leaveStopped?: boolean;
+  /** JSON with the field names of CRIU's rpc.proto; overrides all others. */
+  criuOpts?: string;
+}
+
+export interface TerminalSize {
+  rows: number;
+  cols: number;
+}
+
+export type OutputChoice = { kind: "log"; path?: string } | { kind: "attachable" };
+
+export interface RunOptions {
+  caller: Identity;
+  type: string;
+  args: string[];
+  /** KEY=VALUE: the job's whole environment. */
+  env: string[];
+  cwd: string;
+  jid?: string;
+  asRoot: boolean;
+  output: OutputChoice;
+  tty: boolean;
+  terminal?: TerminalSize;
+  umask: number;
+  /** Hold output back until the first attach. */
+  attachFollows: boolean;
+}
+
+export interface DumpOptions {
+  caller: Identity;
+  type: string;
+  target: Target;
+  /** Absolute folder; absent: the configured one. */
+  dir?: string;
+  name?: string;
+  compression?: Compression;
+  leaveRunning?: boolean;
+  criu: CriuChoices;
+  /** Aborting undoes the dump: the process runs on and nothing is left. */
+  signal?: AbortSignal;
+}
+
+export interface RestoreOptions {
+  caller: Identity;
+  type: string;
+  source: { path: string } | { jid: string; checkpointId?: string };
+  /** Absent: as it was. */
+  output?: OutputChoice;
+  criu: CriuChoices;
+  terminal?: TerminalSize;
+  attachFollows: boolean;
+  signal?: AbortSignal;
+}
+
+export interface QueryOptions {
+  caller: Identity;
+  targets: Target[];
+  tree: boolean;
+  inspect: boolean;
+}
+
+/** What a client of Attach sends and gets; the engine relays it to the job's supervisor. */
+export type AttachInput =
+  | { kind: "stdin"; data: Uint8Array }
+  | { kind: "eof" }
+  | { kind: "resize"; size: TerminalSize };
+
+export type AttachOutput =
+  | { kind: "started"; jid: string; tty: boolean }
+  | { kind: "stdout"; data: Uint8Array }
+  | { kind: "stderr"; data: Uint8Array }
+  | { kind: "exit"; exit: JobExit };
+
+export interface AttachOptions {
+  caller: Identity;
+  target: Target;
+  noStdin: boolean;
+  terminal?: TerminalSize;
+  input: AsyncIterable<AttachInput>;
+  signal?: AbortSignal;
+}
+
+export interface Engine {
+  run(options: RunOptions): Promise<{ job: JobView; profile: Profile }>;
+  manage(options: { caller: Identity; type: string; pid: number; jid?: string; upcoming: boolean }): Promise<JobView>;
+  dump(options: DumpOptions): Promise<{ checkpoint: CheckpointRecord; frozenUs: number; profile: Profile }>;
+  restore(options: RestoreOptions): Promise<{ job: JobView; profile: Profile }>;
+  freeze(options: { caller: Identity; target: Target }): Promise<number[]>;
+  unfreeze(options: { caller: Identity; target: Target }): Promise<number[]>;
+  attach(options: AttachOptions): AsyncIterable<AttachOutput>;
+  get(options: { caller: Identity; target: Target }): Promise<JobView>;
+  list(options: { caller: Identity; all: boolean }): Promise<JobView[]>;
+  kill(options: { caller: Identity; jids: string[]; all: boolean; signal: number }): Promise<string[]>;
+  delete(options: { caller: Identity; jids: string[]; all: boolean; checkpoints: boolean }): Promise<string[]>;
+  checkpoint(options: { caller: Identity; id: string; inspect: boolean }): Promise<{ checkpoint: CheckpointRecord; content?: CheckpointContent }>;
+  checkpoints(options: { caller: Identity; jid?: string }): Promise<CheckpointRecord[]>;
+  deleteCheckpoint(options: { caller: Identity; id: string }): Promise<CheckpointRecord>;
+  query(options: QueryOptions): Promise<ProcessInfo[]>;
+  health(options: { caller: Identity; full: boolean }): Promise<HealthItem[]>;
+}

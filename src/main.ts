@@ -1,0 +1,19 @@
+/**
+ * argv in, exit status out. The hidden verbs come first: they start in the middle of every run and dump, and must
+ * not pay for loading the command line.
+ */
+switch (process.argv[2]) {
+  case "__exec":
+    (await import("./supervisor/exec.ts")).execMain();
+    break;
+  case "__supervise":
+    await (await import("./supervisor/supervise.ts")).superviseMain();
+    break;
+  case "__archive":
+    await (await import("./archive/worker.ts")).archiveMain();
+    break;
+  default:
+    process.exitCode = await (await import("./cli/main.ts")).cliMain(process.argv.slice(2));
+}
+
+export {};
