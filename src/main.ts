@@ -4,7 +4,7 @@
  */
 switch (process.argv[2]) {
   case "__exec":
-    (await import("./supervisor/exec.ts")).execMain();
+    (await import("./system/exec.ts")).execMain();
     break;
   case "__supervise":
     await (await import("./supervisor/supervise.ts")).superviseMain();

@@ -2,41 +2,39 @@
  * libc, by bun:ffi: the calls that Bun has no API for. Everything here is thin; the modules beside it give it sense.
  * An FFI call blocks the event loop, so only calls that return at once belong here.
  */
-import { CString, dlopen, FFIType, ptr, read } from "bun:ffi";
+import { CString, dlopen, ptr, read } from "bun:ffi";
 import { existsSync } from "node:fs";
 import { CedanaError } from "../errors.ts";
-
-const { i32, i64, u32, u64, pointer } = { ...FFIType, pointer: FFIType.ptr };
 
 // musl has no libc.so.6 (bun.md).
 const muslName = process.arch === "arm64" ? "/lib/ld-musl-aarch64.so.1" : "/lib/ld-musl-x86_64.so.1";
 const libcName = existsSync(muslName) ? muslName : "libc.so.6";
 
 const { symbols } = dlopen(libcName, {
-  __errno_location: { args: [], returns: pointer },
-  strerror: { args: [i32], returns: pointer },
-  waitpid: { args: [i32, pointer, i32], returns: i32 },
-  prctl: { args: [i32, u64, u64, u64, u64], returns: i32 },
-  pipe2: { args: [pointer, i32], returns: i32 },
-  fcntl: { args: [i32, i32, i64], returns: i32 },
-  ioctl: { args: [i32, u64, pointer], returns: i32 },
-  posix_openpt: { args: [i32], returns: i32 },
-  grantpt: { args: [i32], returns: i32 },
-  unlockpt: { args: [i32], returns: i32 },
-  ptsname_r: { args: [i32, pointer, u64], returns: i32 },
-  setsid: { args: [], returns: i32 },
-  getsid: { args: [i32], returns: i32 },
-  tcsetpgrp: { args: [i32, i32], returns: i32 },
-  tcgetpgrp: { args: [i32], returns: i32 },
-  setgroups: { args: [u64, pointer], returns: i32 },
-  setresuid: { args: [u32, u32, u32], returns: i32 },
-  setresgid: { args: [u32, u32, u32], returns: i32 },
-  capset: { args: [pointer, pointer], returns: i32 },
-  execve: { args: [pointer, pointer, pointer], returns: i32 },
-  dup2: { args: [i32, i32], returns: i32 },
-  signal: { args: [i32, i64], returns: i64 },
-  sigprocmask: { args: [i32, pointer, pointer], returns: i32 },
-  syscall: { args: [i64, i64, i64, i64, i64, i64], returns: i64 },
+  __errno_location: { args: [], returns: "ptr" },
+  strerror: { args: ["i32"], returns: "ptr" },
+  waitpid: { args: ["i32", "ptr", "i32"], returns: "i32" },
+  prctl: { args: ["i32", "u64", "u64", "u64", "u64"], returns: "i32" },
+  pipe2: { args: ["ptr", "i32"], returns: "i32" },
+  fcntl: { args: ["i32", "i32", "i64"], returns: "i32" },
+  ioctl: { args: ["i32", "u64", "ptr"], returns: "i32" },
+  posix_openpt: { args: ["i32"], returns: "i32" },
+  grantpt: { args: ["i32"], returns: "i32" },
+  unlockpt: { args: ["i32"], returns: "i32" },
+  ptsname_r: { args: ["i32", "ptr", "u64"], returns: "i32" },
+  setsid: { args: [], returns: "i32" },
+  getsid: { args: ["i32"], returns: "i32" },
+  tcsetpgrp: { args: ["i32", "i32"], returns: "i32" },
+  tcgetpgrp: { args: ["i32"], returns: "i32" },
+  setgroups: { args: ["u64", "ptr"], returns: "i32" },
+  setresuid: { args: ["u32", "u32", "u32"], returns: "i32" },
+  setresgid: { args: ["u32", "u32", "u32"], returns: "i32" },
+  capset: { args: ["ptr", "ptr"], returns: "i32" },
+  execve: { args: ["ptr", "ptr", "ptr"], returns: "i32" },
+  dup2: { args: ["i32", "i32"], returns: "i32" },
+  signal: { args: ["i32", "i64"], returns: "i64" },
+  sigprocmask: { args: ["i32", "ptr", "ptr"], returns: "i32" },
+  syscall: { args: ["i64", "i64", "i64", "i64", "i64", "i64"], returns: "i64" },
 });
 
 export const libc = symbols;

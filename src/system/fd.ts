@@ -1,0 +1,48 @@
+/** File descriptors that Bun has no API for. Every fd made here is close-on-exec and owned by the caller. */
+import { ptr } from "bun:ffi";
+import { closeSync, readSync, writeSync } from "node:fs";
+import { check, cString, libc } from "./libc.ts";
+
+const O_CLOEXEC = 0o2000000;
+const O_NONBLOCK = 0o4000;
+const F_SETFL = 4;
+const SYS_memfd_create = process.arch === "arm64" ? 279 : 319;
+const MFD_CLOEXEC = 1;
+
+/** A pipe. */
+export function pipe(): { read: number; write: number } {
+  const fds = new Int32Array(2);
+  check("pipe2", libc.pipe2(ptr(fds), O_CLOEXEC));
+  return { read: fds[0] ?? -1, write: fds[1] ?? -1 };
+}
+
+/** Makes writes on this end return EAGAIN instead of blocking the event loop; the pipe's other end is not touched. */
+export function setNonBlocking(fd: number): void {
+  check("fcntl", libc.fcntl(fd, F_SETFL, O_NONBLOCK));
+}
+
+/** A file in memory that holds `text`: hands data to a child without a limit, a path or a blocked writer. */
+export function memoryFile(name: string, text: string): number {
+  const path = cString(name);
+  const fd = check("memfd_create", libc.syscall(SYS_memfd_create, ptr(path), MFD_CLOEXEC, 0, 0, 0));
+  const bytes = Buffer.from(text);
+  for (let done = 0; done < bytes.length; ) done += writeSync(fd, bytes, done, bytes.length - done, done);
+  return fd;
+}
+
+/** Everything in a file, from its start, whatever the fd's offset. */
+export function readAll(fd: number): string {
+  const chunks: Buffer[] = [];
+  for (let position = 0; ; ) {
+    const chunk = Buffer.alloc(65536);
+    const got = readSync(fd, chunk, 0, chunk.length, position);
+    if (got === 0) return Buffer.concat(chunks).toString("utf8");
+    chunks.push(chunk.subarray(0, got));
+    position += got;
+  }
+}
+
+/** Closes fds that may be listed twice or be -1. */
+export function closeAll(fds: Iterable<number>): void {
+  for (const fd of new Set(fds)) if (fd >= 0) closeSync(fd);
+}

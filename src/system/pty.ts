@@ -1,0 +1,64 @@
+/** Pseudo-terminals that outlive a restore: Bun's own shows no master fd. */
+import { ptr } from "bun:ffi";
+import { constants, fstatSync, openSync } from "node:fs";
+import { check, libc } from "./libc.ts";
+
+const O_RDWR = 2;
+const O_NOCTTY = 0o400;
+const O_CLOEXEC = 0o2000000;
+const TIOCSCTTY = 0x540e;
+const TIOCSWINSZ = 0x5414;
+const TIOCGWINSZ = 0x5413;
+
+export interface Pty {
+  /** Owned by the caller. */
+  master: number;
+  /** "/dev/pts/N": open it with O_NOCTTY. */
+  slavePath: string;
+}
+
+export interface WindowSize {
+  rows: number;
+  cols: number;
+}
+
+export function openPty(size: WindowSize): Pty {
+  const master = check("posix_openpt", libc.posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC));
+  check("grantpt", libc.grantpt(master));
+  check("unlockpt", libc.unlockpt(master));
+  const name = new Uint8Array(64);
+  check("ptsname_r", libc.ptsname_r(master, ptr(name), BigInt(name.length)));
+  setWindowSize(master, size);
+  return { master, slavePath: new TextDecoder().decode(name.subarray(0, name.indexOf(0))) };
+}
+
+/** The slave end, not made anybody's controlling terminal by the open. Owned by the caller. */
+export function openSlave(pty: Pty): number {
+  return openSync(pty.slavePath, constants.O_RDWR | constants.O_NOCTTY);
+}
+
+/** Also sends SIGWINCH to the terminal's foreground group. */
+export function setWindowSize(fd: number, size: WindowSize): void {
+  check("TIOCSWINSZ", libc.ioctl(fd, BigInt(TIOCSWINSZ), ptr(new Uint16Array([size.rows, size.cols, 0, 0]))));
+}
+
+export function windowSize(fd: number): WindowSize {
+  const size = new Uint16Array(4);
+  check("TIOCGWINSZ", libc.ioctl(fd, BigInt(TIOCGWINSZ), ptr(size)));
+  return { rows: size[0] || 24, cols: size[1] || 80 };
+}
+
+/** Makes the terminal the controlling one of this process, which must lead its session. */
+export function takeTerminal(fd: number): void {
+  check("TIOCSCTTY", libc.ioctl(fd, BigInt(TIOCSCTTY), null));
+}
+
+/** CRIU's name for a terminal, for --external and --inherit-fd: "tty[rdev:dev]" in hex. */
+export function terminalKey(fdOrStat: { rdev: number; dev: number }): string {
+  return `tty[${fdOrStat.rdev.toString(16)}:${fdOrStat.dev.toString(16)}]`;
+}
+
+/** The same of an open fd. */
+export function terminalKeyOf(fd: number): string {
+  return terminalKey(fstatSync(fd));
+}
