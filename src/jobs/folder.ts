@@ -1,0 +1,75 @@
+/**
+ * A job's folder, `<database>.d/<jid>/`, private to its owner. Its supervisor leaves there how the job ended, and what a
+ * later attach shows first; both outlive the supervisor and the daemon.
+ */
+import {
+  chmodSync,
+  closeSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { join } from "node:path";
+import { errnoOf } from "../errors.ts";
+import type { JobExit, ProcessRef } from "./types.ts";
+
+export function jobFolder(databasePath: string, jid: string): string {
+  return join(`${databasePath}.d`, jid);
+}
+
+/** The last 64 KiB of an attachable job's output. */
+export function tailPath(folder: string): string {
+  return join(folder, "tail.bin");
+}
+
+function exitPath(folder: string): string {
+  return join(folder, "exit.json");
+}
+
+/** Makes the folder (0700). What an earlier run of the job left in it stays until `clearJobFolder`. */
+export function createJobFolder(databasePath: string, jid: string): string {
+  const folder = jobFolder(databasePath, jid);
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  // mkdir's mode went through the umask, and the folder may be an older one.
+  chmodSync(`${databasePath}.d`, 0o700);
+  chmodSync(folder, 0o700);
+  return folder;
+}
+
+export function removeJobFolder(databasePath: string, jid: string): void {
+  rmSync(jobFolder(databasePath, jid), { recursive: true, force: true });
+}
+
+/** Leaves word that `process` ended so. On disk when it returns, and whole or not there at all. */
+export function writeExit(folder: string, process: ProcessRef, exit: JobExit): void {
+  const partial = `${exitPath(folder)}.partial`;
+  const text = JSON.stringify({ ...process, startTime: String(process.startTime), exit });
+  const fd = openSync(partial, "w", 0o600);
+  try {
+    writeFileSync(fd, text);
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
+  renameSync(partial, exitPath(folder));
+}
+
+/** How `process` ended, if its supervisor has said so; word of an earlier process of the job does not count. */
+export function readExit(folder: string, process: ProcessRef): JobExit | undefined {
+  let text: string;
+  try {
+    text = readFileSync(exitPath(folder), "utf8");
+  } catch (error) {
+    if (errnoOf(error) === "ENOENT") return undefined;
+    throw error;
+  }
+  const { exit, ...ref }: { exit: JobExit; pid: number; startTime: string; bootId: string } =
+    JSON.parse(text);
+  const same =
+    ref.pid === process.pid && BigInt(ref.startTime) === process.startTime && ref.bootId === process.bootId;
+  return same ? exit : undefined;
+}

@@ -1,0 +1,156 @@
+/** Records as rows and back. */
+import { CedanaError } from "../errors.ts";
+import {
+  type CheckpointRecord,
+  type Compression,
+  compressions,
+  type JobExit,
+  type JobOutput,
+  type JobRecord,
+  type ProcessRef,
+} from "./types.ts";
+
+export interface ProcessRow {
+  pid: number;
+  start_time: number;
+  boot_id: string;
+}
+
+export interface JobRow extends ProcessRow {
+  jid: string;
+  type: string;
+  uid: number;
+  gid: number;
+  groups: string;
+  host: string;
+  args: string;
+  cwd: string;
+  output: string;
+  log: string | null;
+  tty: number;
+  gpu: number;
+  created_at: number;
+  exit_status: number | null;
+  exit_signal: number | null;
+  exit_at: number | null;
+  exit_checkpointed: number | null;
+}
+
+export interface CheckpointRow {
+  id: string;
+  jid: string;
+  type: string;
+  uid: number;
+  host: string;
+  created_at: number;
+  size: number;
+  path: string;
+  compression: string;
+}
+
+function list<T>(text: string, isItem: (item: unknown) => item is T, of: string): T[] {
+  const value: unknown = JSON.parse(text);
+  if (Array.isArray(value) && value.every(isItem)) return value;
+  throw new CedanaError({ reason: "INTERNAL", message: `the job database holds ${text} where ${of} belong` });
+}
+
+const isNumber = (item: unknown): item is number => typeof item === "number";
+const isString = (item: unknown): item is string => typeof item === "string";
+
+export function processFromRow(row: ProcessRow): ProcessRef {
+  return { pid: row.pid, startTime: BigInt(row.start_time), bootId: row.boot_id };
+}
+
+/** Start times are clock ticks since boot: a number holds 2.8 million years of them. */
+export function processToRow(ref: ProcessRef): ProcessRow {
+  return { pid: ref.pid, start_time: Number(ref.startTime), boot_id: ref.bootId };
+}
+
+export function outputToRow(output: JobOutput): Pick<JobRow, "output" | "log"> {
+  return { output: output.kind, log: output.kind === "log" ? output.path : null };
+}
+
+function outputFromRow(row: JobRow): JobOutput {
+  if (row.output === "attachable") return { kind: "attachable" };
+  return row.log === null ? { kind: "none" } : { kind: "log", path: row.log };
+}
+
+type ExitRow = Pick<JobRow, "exit_status" | "exit_signal" | "exit_at" | "exit_checkpointed">;
+
+export function exitToRow(exit: JobExit | undefined): ExitRow {
+  if (!exit) return { exit_status: null, exit_signal: null, exit_at: null, exit_checkpointed: null };
+  return {
+    exit_status: exit.status,
+    exit_signal: exit.signal,
+    exit_at: exit.at,
+    exit_checkpointed: Number(exit.checkpointed),
+  };
+}
+
+function exitFromRow(row: JobRow): JobExit | undefined {
+  if (row.exit_status === null) return undefined;
+  return {
+    status: row.exit_status,
+    signal: row.exit_signal ?? 0,
+    at: row.exit_at ?? 0,
+    checkpointed: row.exit_checkpointed === 1,
+  };
+}
+
+export function jobToRow(job: JobRecord): JobRow {
+  return {
+    jid: job.jid,
+    type: job.type,
+    uid: job.uid,
+    gid: job.gid,
+    groups: JSON.stringify(job.groups),
+    host: job.host,
+    ...processToRow(job.process),
+    args: JSON.stringify(job.args),
+    cwd: job.cwd,
+    ...outputToRow(job.output),
+    tty: Number(job.tty),
+    gpu: Number(job.gpu),
+    created_at: job.createdAt,
+    ...exitToRow(job.exit),
+  };
+}
+
+export function jobFromRow(row: JobRow): JobRecord {
+  const exit = exitFromRow(row);
+  return {
+    jid: row.jid,
+    type: row.type,
+    uid: row.uid,
+    gid: row.gid,
+    groups: list(row.groups, isNumber, "group ids"),
+    host: row.host,
+    process: processFromRow(row),
+    args: list(row.args, isString, "arguments"),
+    cwd: row.cwd,
+    output: outputFromRow(row),
+    tty: row.tty === 1,
+    gpu: row.gpu === 1,
+    createdAt: row.created_at,
+    ...(exit && { exit }),
+  };
+}
+
+function compressionFrom(word: string): Compression {
+  const known = compressions.find((compression) => compression === word);
+  if (known) return known;
+  throw new CedanaError({
+    reason: "INTERNAL",
+    message: `the job database holds the unknown compression ${word}`,
+  });
+}
+
+export function checkpointToRow(checkpoint: CheckpointRecord): CheckpointRow {
+  const { createdAt, ...rest } = checkpoint;
+  return { ...rest, created_at: createdAt };
+}
+
+export function checkpointFromRow(row: CheckpointRow): CheckpointRecord {
+  const { created_at, compression, ...rest } = row;
+  return { ...rest, createdAt: created_at, compression: compressionFrom(compression) };
+}

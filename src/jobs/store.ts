@@ -1,0 +1,243 @@
+/**
+ * What is known of jobs and their checkpoints, in SQLite. Several processes hold it open at once (the daemon, and
+ * commands with --no-server): every call is one statement or one transaction, and none keeps state between calls.
+ * Every write is on disk when the call returns (WAL with synchronous=FULL).
+ */
+import { Database, SQLiteError, type SQLQueryBindings, type Statement } from "bun:sqlite";
+import { CedanaError } from "../errors.ts";
+import { bootId, readStat } from "../system/proc.ts";
+import { checkCompanions, secureFile } from "./file.ts";
+import { migrate } from "./migrations.ts";
+import {
+  type CheckpointRow,
+  checkpointFromRow,
+  checkpointToRow,
+  exitToRow,
+  type JobRow,
+  jobFromRow,
+  jobToRow,
+  outputToRow,
+  type ProcessRow,
+  processFromRow,
+  processToRow,
+} from "./rows.ts";
+import type { CheckpointRecord, JobExit, JobOutput, JobRecord, ProcessRef } from "./types.ts";
+
+/** How long a call waits for another process's write: more than any of ours takes, even on a slow disk. */
+const busyTimeoutMs = 10_000;
+
+/** A checkpoint that is being written, and the process that writes it. */
+export interface PartialCheckpoint {
+  path: string;
+  owner: ProcessRef;
+}
+
+type Values = Record<string, string | number | null>;
+
+/** Opens the store, creating it on first use. The caller closes it (`using`). */
+export function openStore(path: string): JobStore {
+  secureFile(path);
+  try {
+    return new JobStore(path);
+  } catch (error) {
+    throw explain(error, path);
+  }
+}
+
+export class JobStore implements Disposable {
+  readonly path: string;
+  readonly #db: Database;
+
+  constructor(path: string) {
+    this.path = path;
+    this.#db = new Database(path, { readwrite: true, create: false, strict: true });
+    try {
+      this.#db.exec(`PRAGMA busy_timeout = ${busyTimeoutMs}`);
+      this.#db.exec("PRAGMA journal_mode = WAL");
+      this.#db.exec("PRAGMA synchronous = FULL");
+      migrate(this.#db, path);
+      checkCompanions(path);
+    } catch (error) {
+      this.#db.close();
+      throw error;
+    }
+  }
+
+  close(): void {
+    this.#db.close();
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  /** Throws JOB_EXISTS. */
+  insertJob(job: JobRecord): void {
+    if (this.#insert("INSERT OR IGNORE", "jobs", { ...jobToRow(job) }) === 0) {
+      throw new CedanaError({
+        reason: "JOB_EXISTS",
+        message: `a job named ${job.jid} exists already`,
+        hint: `choose another name, or forget that one with: cedana job delete ${job.jid}`,
+      });
+    }
+  }
+
+  /** The job runs (again) as `process`: how it ended before is forgotten. False when there is no such job. */
+  updateProcess(jid: string, process: ProcessRef, output: JobOutput): boolean {
+    const values = { ...processToRow(process), ...outputToRow(output), ...exitToRow(undefined) };
+    return this.#update("jobs", values, { jid }) > 0;
+  }
+
+  /**
+   * Records how the job ended. With `of`, only if it is still that process: a restore in another process may have
+   * given the job a new one since the caller looked.
+   */
+  setExit(jid: string, exit: JobExit, of?: ProcessRef): boolean {
+    return this.#update("jobs", { ...exitToRow(exit) }, { jid, ...(of && processToRow(of)) }) > 0;
+  }
+
+  getJob(jid: string): JobRecord | undefined {
+    return this.#jobs("WHERE jid = $jid", { jid })[0];
+  }
+
+  /** Oldest first. */
+  listJobs(filter: { host?: string } = {}): JobRecord[] {
+    const order = "ORDER BY created_at, rowid";
+    return filter.host === undefined
+      ? this.#jobs(order)
+      : this.#jobs(`WHERE host = $host ${order}`, { host: filter.host });
+  }
+
+  /** The job whose root is that very process. */
+  findByPid(ref: ProcessRef): JobRecord | undefined {
+    const row = { ...processToRow(ref) };
+    return this.#jobs("WHERE pid = $pid AND start_time = $start_time AND boot_id = $boot_id", row)[0];
+  }
+
+  /** Forgets the job and its checkpoints' records; what is on disk stays. False when there is no such job. */
+  deleteJob(jid: string): boolean {
+    return this.#guard(() =>
+      this.#db.transaction(() => {
+        this.#delete("checkpoints", { jid });
+        return this.#delete("jobs", { jid }) > 0;
+      })(),
+    );
+  }
+
+  insertCheckpoint(checkpoint: CheckpointRecord): void {
+    this.#insert("INSERT", "checkpoints", { ...checkpointToRow(checkpoint) });
+  }
+
+  latestCheckpoint(jid: string): CheckpointRecord | undefined {
+    return this.#checkpoints("WHERE jid = $jid ORDER BY created_at DESC, rowid DESC LIMIT 1", { jid })[0];
+  }
+
+  /** Newest first; of every job, and of processes that are no job, when `jid` is absent. */
+  listCheckpoints(jid?: string): CheckpointRecord[] {
+    const order = "ORDER BY created_at DESC, rowid DESC";
+    return jid === undefined
+      ? this.#checkpoints(order)
+      : this.#checkpoints(`WHERE jid = $jid ${order}`, { jid });
+  }
+
+  getCheckpoint(id: string): CheckpointRecord | undefined {
+    return this.#checkpoints("WHERE id = $id", { id })[0];
+  }
+
+  /** Forgets the record; what is on disk stays. */
+  deleteCheckpoint(id: string): boolean {
+    return this.#delete("checkpoints", { id }) > 0;
+  }
+
+  /** Notes that this process is writing a checkpoint at `path`, so that it can be removed should we die. */
+  addPartial(path: string): void {
+    const stat = readStat(process.pid);
+    const owner = { pid: process.pid, startTime: stat?.startTime ?? 0n, bootId: bootId() };
+    this.#insert("INSERT OR REPLACE", "partials", { path, ...processToRow(owner) });
+  }
+
+  removePartial(path: string): void {
+    this.#delete("partials", { path });
+  }
+
+  /** Checkpoints being written, by this process, by others, and by ones that died. */
+  partials(): PartialCheckpoint[] {
+    const sql = "SELECT * FROM partials ORDER BY path";
+    const rows = this.#guard(() => this.#query<{ path: string } & ProcessRow>(sql).all({}));
+    return rows.map((row) => ({ path: row.path, owner: processFromRow(row) }));
+  }
+
+  #jobs(where: string, values: Values = {}): JobRecord[] {
+    return this.#guard(() => this.#query<JobRow>(`SELECT * FROM jobs ${where}`).all(values).map(jobFromRow));
+  }
+
+  #checkpoints(where: string, values: Values = {}): CheckpointRecord[] {
+    const sql = `SELECT * FROM checkpoints ${where}`;
+    return this.#guard(() => this.#query<CheckpointRow>(sql).all(values).map(checkpointFromRow));
+  }
+
+  #insert(verb: string, table: string, row: Values): number {
+    const columns = Object.keys(row);
+    const slots = columns.map((column) => `$${column}`);
+    return this.#change(`${verb} INTO ${table} (${columns.join(", ")}) VALUES (${slots.join(", ")})`, row);
+  }
+
+  #update(table: string, values: Values, where: Values): number {
+    const set = Object.keys(values).map((column) => `${column} = $${column}`);
+    const conditions = Object.keys(where).map((column) => `${column} = $where_${column}`);
+    const conditionValues = Object.entries(where).map(([column, value]) => [`where_${column}`, value]);
+    const sql = `UPDATE ${table} SET ${set.join(", ")} WHERE ${conditions.join(" AND ")}`;
+    return this.#change(sql, { ...values, ...Object.fromEntries(conditionValues) });
+  }
+
+  #delete(table: string, where: Values): number {
+    const conditions = Object.keys(where).map((column) => `${column} = $${column}`);
+    return this.#change(`DELETE FROM ${table} WHERE ${conditions.join(" AND ")}`, where);
+  }
+
+  #change(sql: string, values: Values): number {
+    return this.#guard(() => this.#query<unknown>(sql).run(values).changes);
+  }
+
+  /** Prepared once: `Database.query` caches by the statement's text. */
+  #query<Row>(sql: string): Statement<Row, [Values]> {
+    return this.#db.query<Row, [Values]>(sql);
+  }
+
+  #guard<T>(work: () => T): T {
+    try {
+      return work();
+    } catch (error) {
+      throw explain(error, this.path);
+    }
+  }
+}
+
+/** SQLite's failures in the user's words; anything else as it is. */
+function explain(error: unknown, path: string): unknown {
+  if (!(error instanceof SQLiteError)) return error;
+  const code = error.code ?? "";
+  if (/^SQLITE_(CORRUPT|NOTADB)/.test(code)) {
+    return new CedanaError({
+      reason: "PATH_NOT_USABLE",
+      message: `the job database ${path} is damaged: ${error.message}`,
+      hint: "move it away and start again: jobs run on but are forgotten, and checkpoints restore by their path",
+      cause: error,
+    });
+  }
+  if (/^SQLITE_FULL/.test(code)) {
+    return new CedanaError({
+      reason: "DISK_FULL",
+      message: `no space left for the job database ${path}`,
+      cause: error,
+    });
+  }
+  const why = code.startsWith("SQLITE_BUSY")
+    ? `another process has held it for ${busyTimeoutMs / 1000} s`
+    : error.message;
+  return new CedanaError({
+    reason: "PATH_NOT_USABLE",
+    message: `cannot use the job database ${path}: ${why}`,
+    cause: error,
+  });
+}
