@@ -1,0 +1,66 @@
+/**
+ * The moment between "everything is dumped" and "the process is killed".
+ *
+ *   criu ── post-dump ──▶ hook script ── "x" ──▶ us: pack, flush, publish, record
+ *        ◀── exit 0: kill the tree ──  "y" ◀──   done
+ *        ◀── exit 1: let it run on ──  end of file: failed, cancelled, or we died
+ *
+ * CRIU documents this hook for migrations (criu(8), --action-script): while it waits the tree stays frozen and CRIU can
+ * still undo everything, connections and all. That is better than --leave-stopped and a kill of our own: a daemon that
+ * is killed in mid-dump closes its pipes, and the process runs on without anybody's help.
+ */
+import { closeSync, existsSync, fchownSync, mkdirSync, renameSync, writeFileSync, writeSync } from "node:fs";
+import { closeAll, pipe } from "../system/fd.ts";
+
+/** CRIU closes its fds in the script, but the script may look for them in its parent. */
+const script = `#!/bin/sh
+[ "$CRTOOLS_SCRIPT_ACTION" = post-dump ] || exit 0
+ours=/proc/$PPID/fd
+echo x >"$ours/$CEDANA_HOOK_OUT" && read -r answer <"$ours/$CEDANA_HOOK_IN" && [ "$answer" = y ]
+`;
+
+/** The script's path in `dir`, which must be ours alone to write and everybody's to read. */
+export function installHook(dir: string): string {
+  const path = `${dir}/post-dump.sh`;
+  if (!existsSync(path)) {
+    mkdirSync(dir, { recursive: true, mode: 0o755 });
+    // Renamed into place: CRIU must never run half a script, nor one that is still open for writing (ETXTBSY).
+    const draft = `${path}.${process.pid}`;
+    writeFileSync(draft, script, { mode: 0o755 });
+    renameSync(draft, path);
+  }
+  return path;
+}
+
+export interface Hook {
+  /** Fds for the CRIU process: its end for writing, its end for reading. */
+  fds: [number, number];
+  /** Closes our copies of CRIU's ends; call it once CRIU has started. */
+  handedOver(): void;
+  /** True when CRIU reached the hook, false when it ended before. */
+  reached(): Promise<boolean>;
+  /** Lets CRIU kill the tree (true) or let it run on (false). */
+  answer(letGo: boolean): void;
+}
+
+/** `uid` is CRIU's: opening a pipe through /proc asks for rights on it, and a pipe belongs to its maker. */
+export function openHook(uid: number): Hook {
+  const toUs = pipe();
+  const toCriu = pipe();
+  fchownSync(toUs.write, uid, -1);
+  fchownSync(toCriu.read, uid, -1);
+  return {
+    fds: [toUs.write, toCriu.read],
+    handedOver: () => closeAll([toUs.write, toCriu.read]),
+    reached: async () => {
+      const reader = Bun.file(toUs.read).stream().getReader();
+      const first = await reader.read();
+      await reader.cancel();
+      return !first.done;
+    },
+    answer: (letGo) => {
+      if (letGo) writeSync(toCriu.write, "y\n");
+      closeSync(toCriu.write);
+    },
+  };
+}

@@ -1,0 +1,87 @@
+/** CRIU's command line, from one typed object: the only place that knows its flags. */
+import { optionsFromJson } from "./override.ts";
+
+/** What a person can choose of a dump or restore; false and absent mean the same. */
+export interface CriuFlags {
+  tcpEstablished?: boolean;
+  tcpClose?: boolean;
+  skipInFlight?: boolean;
+  fileLocks?: boolean;
+  linkRemap?: boolean;
+  shellJob?: boolean;
+  external?: string[];
+  leaveStopped?: boolean;
+  /** "" leaves it to CRIU. */
+  manageCgroups?: string;
+  /** CRIU's -v level, 0–4. */
+  logLevel?: number;
+  /** JSON with the field names of CRIU's rpc.proto. */
+  criuOpts?: string;
+}
+
+export interface DumpCommand extends CriuFlags {
+  pid: number;
+  imagesDir: string;
+  workDir: string;
+  leaveRunning: boolean;
+  unprivileged: boolean;
+  /** Script that CRIU runs at its hooks. */
+  actionScript?: string;
+}
+
+export interface RestoreCommand extends CriuFlags {
+  imagesDir: string;
+  workDir: string;
+  unprivileged: boolean;
+  /** Keys of files that are replaced by open fds, as the CRIU process numbers them. */
+  inherit: { fd: number; key: string }[];
+}
+
+export const logName = "criu.log";
+export const pidFileName = "restored.pid";
+
+function flags(options: CriuFlags): string[] {
+  const args: string[] = ["--no-default-config", `-v${options.logLevel ?? 2}`, "-o", logName];
+  if (options.tcpEstablished) args.push("--tcp-established");
+  if (options.tcpClose) args.push("--tcp-close");
+  if (options.fileLocks) args.push("--file-locks");
+  if (options.linkRemap) args.push("--link-remap");
+  if (options.shellJob) args.push("--shell-job");
+  if (options.leaveStopped) args.push("--leave-stopped");
+  if (options.manageCgroups) args.push(`--manage-cgroups=${options.manageCgroups}`);
+  for (const external of options.external ?? []) args.push("--external", external);
+  // CRIU locks connections with iptables unless told otherwise, and not every host has it (linux.md).
+  if (options.tcpEstablished && Bun.which("iptables-restore") === null)
+    args.push("--network-lock", "nftables");
+  return args;
+}
+
+function places(command: { imagesDir: string; workDir: string; unprivileged: boolean }): string[] {
+  const args = ["-D", command.imagesDir, "-W", command.workDir];
+  if (command.unprivileged) args.push("--unprivileged");
+  return args;
+}
+
+/** Arguments after the CRIU binary. */
+export function dumpArguments(command: DumpCommand): string[] {
+  const args = ["dump", "-t", String(command.pid), ...places(command), ...flags(command)];
+  if (command.leaveRunning) args.push("--leave-running");
+  if (command.skipInFlight) args.push("--skip-in-flight");
+  if (command.actionScript !== undefined) args.push("--action-script", command.actionScript);
+  return [...args, ...optionsFromJson(command.criuOpts, "dump")];
+}
+
+/** Arguments after the CRIU binary. The restored root becomes a child of the process that starts CRIU. */
+export function restoreArguments(command: RestoreCommand): string[] {
+  const args = [
+    "restore",
+    "-d",
+    "--restore-sibling",
+    "--pidfile",
+    pidFileName,
+    ...places(command),
+    ...flags(command),
+  ];
+  for (const { fd, key } of command.inherit) args.push("--inherit-fd", `fd[${fd}]:${key}`);
+  return [...args, ...optionsFromJson(command.criuOpts, "restore")];
+}

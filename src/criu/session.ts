@@ -1,0 +1,185 @@
+/** One run of CRIU: its process, its fds, its log. */
+import { closeSync, constants, openSync, readFileSync } from "node:fs";
+import { CedanaError, errnoOf } from "../errors.ts";
+import type { Identity } from "../system/caller.ts";
+import { cleanEnvironment } from "../system/self.ts";
+import { startAs } from "../system/spawn.ts";
+import { type Hook, openHook } from "./hook.ts";
+import {
+  type DumpCommand,
+  dumpArguments,
+  logName,
+  pidFileName,
+  type RestoreCommand,
+  restoreArguments,
+} from "./options.ts";
+import { type Explanation, explain } from "./reasons.ts";
+
+/** Who CRIU runs as: us, or a user with no more than these capabilities, so that the kernel guards what it opens. */
+export type CriuIdentity = { kind: "own" } | { kind: "user"; identity: Identity; capabilities: number[] };
+
+export interface Criu {
+  /** argv prefix that starts CRIU. */
+  command: string[];
+  identity: CriuIdentity;
+  /** Folders; CRIU gets them as open fds, since its user may not be able to walk to them. */
+  imagesDir: string;
+  /** For its log, statistics and pid file. */
+  workDir: string;
+}
+
+/** Fd numbers that CRIU sees: 0–2 are stdio, 3 and 4 belong to the hand-over of `__exec`. */
+const firstFd = 5;
+
+interface Running {
+  exited: Promise<number>;
+}
+
+async function start(
+  criu: Criu,
+  args: string[],
+  fds: number[],
+  env: Record<string, string>,
+): Promise<Running> {
+  const nothing = openSync("/dev/null", constants.O_RDWR);
+  try {
+    const command = [...criu.command, ...args];
+    if (criu.identity.kind === "own") {
+      const stdio: ["ignore", number, number, ...(number | "ignore")[]] = [
+        "ignore",
+        nothing,
+        nothing,
+        nothing,
+        nothing,
+        ...fds,
+      ];
+      return Bun.spawn(command, { stdio, env: { ...cleanEnvironment(), ...env }, cwd: "/" });
+    }
+    const started = await startAs(
+      {
+        identity: criu.identity.identity,
+        capabilities: criu.identity.capabilities,
+        args: command,
+        env: Object.entries({ ...cleanEnvironment(), ...env }).map(([key, value]) => `${key}=${value}`),
+        cwd: "/",
+        umask: 0o077,
+        session: false,
+        terminal: false,
+        inherit: fds.map((_, index) => firstFd + index),
+      },
+      [nothing, nothing, nothing, ...fds],
+    );
+    if (started.ok) return started.process;
+    throw new CedanaError({
+      reason: "CRIU_NOT_FOUND",
+      message: `cannot start CRIU: ${started.failure.message}`,
+    });
+  } finally {
+    closeSync(nothing);
+  }
+}
+
+function uidOf(identity: CriuIdentity): number {
+  return identity.kind === "own" ? (process.geteuid?.() ?? 0) : identity.identity.uid;
+}
+
+function openFolder(path: string): number {
+  return openSync(path, constants.O_RDONLY | constants.O_DIRECTORY);
+}
+
+/** What the log in `workDir` says of the failure. */
+export function explainFailure(workDir: string): Explanation {
+  let log = "";
+  try {
+    log = readFileSync(`${workDir}/${logName}`, "utf8");
+  } catch (error) {
+    if (errnoOf(error) !== "ENOENT") throw error;
+  }
+  return explain(log);
+}
+
+export type DumpChoices = Omit<DumpCommand, "imagesDir" | "workDir" | "actionScript" | "unprivileged">;
+
+/**
+ * Dumps a tree. Unless it is left running, `whenDumped` runs while the tree is still frozen: when it throws, the tree
+ * runs on and the error is thrown; when it returns, the tree is killed. Failures of CRIU are `CriuFailure`s.
+ */
+export async function criuDump(
+  criu: Criu,
+  choices: DumpChoices,
+  hookScript: string,
+  whenDumped: () => Promise<void>,
+) {
+  const imagesFd = openFolder(criu.imagesDir);
+  const workFd = openFolder(criu.workDir);
+  const hook = choices.leaveRunning ? undefined : openHook(uidOf(criu.identity));
+  const fds = [imagesFd, workFd, ...(hook?.fds ?? [])];
+  try {
+    const args = dumpArguments({
+      ...choices,
+      imagesDir: `/proc/self/fd/${firstFd}`,
+      workDir: `/proc/self/fd/${firstFd + 1}`,
+      unprivileged: criu.identity.kind === "user",
+      actionScript: hook === undefined ? undefined : hookScript,
+    });
+    const env = { CEDANA_HOOK_OUT: String(firstFd + 2), CEDANA_HOOK_IN: String(firstFd + 3) };
+    const running = await start(criu, args, fds, env).finally(() => hook?.handedOver());
+    const failure = hook === undefined ? undefined : await settle(hook, whenDumped);
+    const code = await running.exited;
+    if (failure !== undefined) throw failure.error;
+    if (code !== 0) throw new CriuFailure(explainFailure(criu.workDir));
+    if (hook === undefined) await whenDumped();
+  } finally {
+    closeSync(imagesFd);
+    closeSync(workFd);
+  }
+}
+
+async function settle(hook: Hook, whenDumped: () => Promise<void>): Promise<{ error: unknown } | undefined> {
+  let done = false;
+  try {
+    if (await hook.reached()) {
+      await whenDumped();
+      done = true;
+    }
+    return undefined;
+  } catch (error) {
+    return { error };
+  } finally {
+    hook.answer(done);
+  }
+}
+
+/** CRIU said no; the engine turns it into a sentence about the person's process or checkpoint. */
+export class CriuFailure extends Error {
+  override readonly name = "CriuFailure";
+  constructor(readonly explanation: Explanation) {
+    super(explanation.why);
+  }
+}
+
+export type RestoreChoices = Omit<RestoreCommand, "imagesDir" | "workDir" | "inherit" | "unprivileged"> & {
+  /** Open fds that replace the files of these keys; they stay the caller's. */
+  inherit: { fd: number; key: string }[];
+};
+
+/** Restores a tree as a child of this process and returns its root's pid. */
+export async function criuRestore(criu: Criu, choices: RestoreChoices): Promise<number> {
+  const imagesFd = openFolder(criu.imagesDir);
+  const workFd = openFolder(criu.workDir);
+  try {
+    const args = restoreArguments({
+      ...choices,
+      imagesDir: `/proc/self/fd/${firstFd}`,
+      workDir: `/proc/self/fd/${firstFd + 1}`,
+      unprivileged: criu.identity.kind === "user",
+      inherit: choices.inherit.map(({ key }, index) => ({ fd: firstFd + 2 + index, key })),
+    });
+    const running = await start(criu, args, [imagesFd, workFd, ...choices.inherit.map(({ fd }) => fd)], {});
+    if ((await running.exited) !== 0) throw new CriuFailure(explainFailure(criu.workDir));
+    return Number(readFileSync(`${criu.workDir}/${pidFileName}`, "utf8").trim());
+  } finally {
+    closeSync(imagesFd);
+    closeSync(workFd);
+  }
+}
