@@ -2,7 +2,7 @@
  * The hidden verb `__exec`: turns this process into somebody else's program.
  *
  *   supervisor or daemon ── spawns ──▶ cedana __exec  (trusted, clean environment, spec in a memory file)
- *                                        │ session, terminal, groups, gid, uid, capabilities, cwd, umask, output
+ *                                        │ session, terminal, groups, gid, uid, capabilities, cwd, umask
  *                                        ▼
  *                                      execve(the user's program, the user's environment)
  *
@@ -10,7 +10,7 @@
  * A failure before the exec is told over a close-on-exec pipe; a pipe that closes empty means that the exec worked.
  */
 import { ptr } from "bun:ffi";
-import { constants, openSync, statSync, writeSync } from "node:fs";
+import { statSync, writeSync } from "node:fs";
 import type { Identity } from "./caller.ts";
 import { readAll } from "./fd.ts";
 import { check, cString, cStringArray, errno, libc, strerror } from "./libc.ts";
@@ -28,8 +28,6 @@ export interface ExecSpec {
   session: boolean;
   /** With session: fd 0 is a terminal and becomes the controlling one. */
   terminal: boolean;
-  /** Opened for appending with the identity's rights, as stdout and stderr. */
-  log?: string;
   /** Fds above 2 that stay open in the program. */
   inherit: number[];
 }
@@ -40,8 +38,7 @@ export const statusFd = 4;
 
 /** What is written to the status pipe when there will be no program. */
 export interface ExecFailure {
-  /** "exec", "cwd", "log" or "rights". */
-  step: "exec" | "cwd" | "log" | "rights";
+  step: "rights" | "cwd" | "exec";
   errno: number;
   message: string;
 }
@@ -67,8 +64,6 @@ export function execMain(): void {
     step = "cwd";
     process.chdir(spec.cwd);
     process.umask(spec.umask);
-    step = "log";
-    if (spec.log !== undefined) openLog(spec.log);
     step = "exec";
     resetSignals();
     keepOpen(spec.inherit);
@@ -115,14 +110,6 @@ function keepCapabilities(capabilities: number[]): void {
       libc.prctl(PR_CAP_AMBIENT, BigInt(PR_CAP_AMBIENT_RAISE), BigInt(capability), 0n, 0n),
     );
   }
-}
-
-/** O_APPEND: CRIU skips its size check for such a file, so that a checkpoint restores after the log has grown. */
-function openLog(path: string): void {
-  const { O_WRONLY, O_APPEND, O_CREAT, O_NOCTTY } = constants;
-  const fd = openSync(path, O_WRONLY | O_APPEND | O_CREAT | O_NOCTTY, 0o600);
-  check("dup2", libc.dup2(fd, 1));
-  check("dup2", libc.dup2(fd, 2));
 }
 
 /** Bun ignores SIGPIPE and blocks nothing we want blocked; a program expects neither. */

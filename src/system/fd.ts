@@ -4,8 +4,6 @@ import { closeSync, readSync, writeSync } from "node:fs";
 import { check, cString, libc } from "./libc.ts";
 
 const O_CLOEXEC = 0o2000000;
-const O_NONBLOCK = 0o4000;
-const F_SETFL = 4;
 const SYS_memfd_create = process.arch === "arm64" ? 279 : 319;
 const MFD_CLOEXEC = 1;
 
@@ -14,11 +12,6 @@ export function pipe(): { read: number; write: number } {
   const fds = new Int32Array(2);
   check("pipe2", libc.pipe2(ptr(fds), O_CLOEXEC));
   return { read: fds[0] ?? -1, write: fds[1] ?? -1 };
-}
-
-/** Makes writes on this end return EAGAIN instead of blocking the event loop; the pipe's other end is not touched. */
-export function setNonBlocking(fd: number): void {
-  check("fcntl", libc.fcntl(fd, F_SETFL, O_NONBLOCK));
 }
 
 /** A file in memory that holds `text`: hands data to a child without a limit, a path or a blocked writer. */
@@ -40,6 +33,13 @@ export function readAll(fd: number): string {
     chunks.push(chunk.subarray(0, got));
     position += got;
   }
+}
+
+const SEEK_END = 2;
+
+/** Moves an open file's offset to its end. */
+export function seekToEnd(fd: number): void {
+  check("lseek", libc.lseek(fd, 0n, SEEK_END));
 }
 
 /** Closes fds that may be listed twice or be -1. */

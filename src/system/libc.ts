@@ -31,6 +31,7 @@ const { symbols } = dlopen(libcName, {
   setresgid: { args: ["u32", "u32", "u32"], returns: "i32" },
   capset: { args: ["ptr", "ptr"], returns: "i32" },
   execve: { args: ["ptr", "ptr", "ptr"], returns: "i32" },
+  lseek: { args: ["i32", "i64", "i32"], returns: "i64" },
   dup2: { args: ["i32", "i32"], returns: "i32" },
   signal: { args: ["i32", "i64"], returns: "i64" },
   sigprocmask: { args: ["i32", "ptr", "ptr"], returns: "i32" },

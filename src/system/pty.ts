@@ -6,6 +6,8 @@ import { check, libc } from "./libc.ts";
 const O_RDWR = 2;
 const O_NOCTTY = 0o400;
 const O_CLOEXEC = 0o2000000;
+const TCGETS = 0x5401;
+const TCSETS = 0x5402;
 const TIOCSCTTY = 0x540e;
 const TIOCSWINSZ = 0x5414;
 const TIOCGWINSZ = 0x5413;
@@ -46,6 +48,27 @@ export function windowSize(fd: number): WindowSize {
   const size = new Uint16Array(4);
   check("TIOCGWINSZ", libc.ioctl(fd, BigInt(TIOCGWINSZ), ptr(size)));
   return { rows: size[0] || 24, cols: size[1] || 80 };
+}
+
+/** sizeof(struct termios) of the kernel: four flag words, the line discipline, 19 control characters. */
+const attributeBytes = 36;
+
+/** Echo, raw mode, control characters …, as the kernel's struct termios in base64. Asked of a master, its slave's. */
+export function terminalAttributes(fd: number): string {
+  const attributes = new Uint8Array(attributeBytes);
+  check("TCGETS", libc.ioctl(fd, BigInt(TCGETS), ptr(attributes)));
+  return attributes.toBase64();
+}
+
+export function setTerminalAttributes(fd: number, attributes: string): void {
+  const bytes = Uint8Array.fromBase64(attributes);
+  if (bytes.length !== attributeBytes) return;
+  check("TCSETS", libc.ioctl(fd, BigInt(TCSETS), ptr(bytes)));
+}
+
+/** Makes `group` the one that gets the terminal's Ctrl+C and may read from it; the terminal must be ours. */
+export function setForeground(fd: number, group: number): void {
+  check("tcsetpgrp", libc.tcsetpgrp(fd, group));
 }
 
 /** Makes the terminal the controlling one of this process, which must lead its session. */

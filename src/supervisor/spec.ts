@@ -1,0 +1,64 @@
+/** What a supervisor is told when it starts, and what it answers. */
+import type { CriuIdentity, RestoreChoices } from "../criu/session.ts";
+import type { ErrorFacts } from "../errors.ts";
+import type { Identity } from "../system/caller.ts";
+import type { WindowSize } from "../system/pty.ts";
+
+/** One of a dumped process's first three fds that is replaced at restore. */
+export interface Replaced {
+  fd: 0 | 1 | 2;
+  /** What CRIU's --inherit-fd calls it. */
+  key: string;
+  /** A file that is opened again where it was, instead of being taken over by us. */
+  file?: { path: string; flags: number };
+}
+
+export interface RunStart {
+  kind: "run";
+  args: string[];
+  env: string[];
+  cwd: string;
+  umask: number;
+}
+
+export interface RestoreStart {
+  kind: "restore";
+  /** argv prefix that starts CRIU. */
+  criu: string[];
+  criuIdentity: CriuIdentity;
+  imagesDir: string;
+  workDir: string;
+  choices: Omit<RestoreChoices, "inherit">;
+  stdio: Replaced[];
+  /** The terminal it was dumped on: CRIU's key, and its termios. */
+  terminal?: { key: string; attributes: string };
+  /** The job's stdin had ended when it was dumped. */
+  stdinEnded: boolean;
+}
+
+export interface SupervisorSpec {
+  jid: string;
+  /** The job's own folder in the store: exit.json, tail.bin. */
+  folder: string;
+  /** Path of the socket for attach and control. */
+  socket: string;
+  identity: Identity;
+  /** File that the output goes to, opened with the identity's rights; absent: only kept for attach. */
+  log?: string;
+  /** Give the job a terminal of this size. */
+  terminal?: WindowSize;
+  /** Hold the output back until the first attach, for some seconds at most. */
+  attachFollows: boolean;
+  start: RunStart | RestoreStart;
+}
+
+export type SupervisorReady = { ok: true; pid: number; startTime: string } | { ok: false; error: ErrorFacts };
+
+/** What the daemon can tell or ask a supervisor. */
+export type ControlRequest = { kind: "checkpointed" } | { kind: "state" };
+
+export interface ControlState {
+  /** The job's stdin has ended: nothing more will come. */
+  stdinEnded: boolean;
+  terminal?: WindowSize & { attributes: string };
+}

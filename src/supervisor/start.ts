@@ -1,0 +1,124 @@
+/** Starting the job: a new program, or one that CRIU brings back. Either way it becomes this process's child. */
+import { openSync } from "node:fs";
+import { constants } from "node:os";
+import type { Subprocess } from "bun";
+import { CriuFailure, criuRestore } from "../criu/session.ts";
+import { CedanaError, errnoOf, messageOf } from "../errors.ts";
+import type { Identity } from "../system/caller.ts";
+import { type ChildExit, reap, reapOrphans } from "../system/children.ts";
+import type { ExecFailure } from "../system/exec.ts";
+import { closeAll, seekToEnd } from "../system/fd.ts";
+import { actAs } from "../system/identity.ts";
+import { readStat } from "../system/proc.ts";
+import { setForeground, setTerminalAttributes, takeTerminal } from "../system/pty.ts";
+import { startAs } from "../system/spawn.ts";
+import type { Replaced, RestoreStart, RunStart } from "./spec.ts";
+import type { JobStdio } from "./stdio.ts";
+
+export interface StartedJob {
+  pid: number;
+  exited: Promise<ChildExit>;
+}
+
+export async function startRun(start: RunStart, identity: Identity, stdio: JobStdio): Promise<StartedJob> {
+  const spec = { ...start, identity, capabilities: [], session: true, terminal: stdio.terminal !== undefined, inherit: [] };
+  const started = await startAs(spec, stdio.fds);
+  stdio.handedOver();
+  if (!started.ok) throw startFailure(started.failure, start);
+  const child = started.process;
+  process.on("SIGCHLD", () => reapOrphans(child.pid));
+  return { pid: child.pid, exited: child.exited.then(() => bunExit(child)) };
+}
+
+function bunExit(child: Subprocess): ChildExit {
+  const name = child.signalCode;
+  const signal = name === null ? 0 : typeof name === "number" ? name : constants.signals[name];
+  return { code: signal === 0 ? (child.exitCode ?? 0) : 128 + signal, signal };
+}
+
+export function startFailure({ step, errno, message }: ExecFailure, start: { args: string[]; cwd: string }): CedanaError {
+  const ENOENT = 2;
+  const why = message.replace(/^[A-Z]+: /, "").replace(/, \w+ '.*$/, "").toLowerCase();
+  if (step === "cwd") {
+    return new CedanaError({ reason: "PATH_NOT_FOUND", message: `cannot enter the folder ${start.cwd}: ${why}` });
+  }
+  const name = start.args[0] ?? "";
+  if (step === "exec" && errno === ENOENT) {
+    const hint = name.includes("/") ? undefined : "give its full path, or check PATH";
+    return new CedanaError({ reason: "COMMAND_NOT_FOUND", message: `cannot run "${name}": command not found`, hint });
+  }
+  return new CedanaError({ reason: "PATH_NOT_USABLE", message: `cannot run "${name}": ${why}` });
+}
+
+export async function startRestore(start: RestoreStart, identity: Identity, stdio: JobStdio): Promise<StartedJob> {
+  const reopened: number[] = [];
+  try {
+    const inherit = start.stdio.map((entry) => ({ key: entry.key, fd: fdFor(entry, identity, stdio, reopened) }));
+    if (start.terminal !== undefined) prepareTerminal(start, inherit, stdio);
+    const pid = await restore(start, inherit);
+    if (start.choices.shellJob && start.terminal !== undefined) setForeground(stdio.fds[0], readStat(pid)?.pgrp ?? pid);
+    if (start.stdinEnded) stdio.input.end();
+    return { pid, exited: waitFor(pid) };
+  } finally {
+    stdio.handedOver();
+    closeAll(reopened);
+  }
+}
+
+function prepareTerminal(start: RestoreStart, inherit: { key: string; fd: number }[], stdio: JobStdio): void {
+  const slave = stdio.fds[0];
+  if (start.terminal === undefined) return;
+  setTerminalAttributes(slave, start.terminal.attributes);
+  inherit.push({ key: start.terminal.key, fd: slave });
+  // A job that led no session lives in ours from now on, and needs our terminal as its controlling one. Moving the
+  // foreground from the background sends SIGTTOU.
+  if (start.choices.shellJob) {
+    process.on("SIGTTOU", () => {});
+    takeTerminal(slave);
+  }
+}
+
+function fdFor(entry: Replaced, identity: Identity, stdio: JobStdio, reopened: number[]): number {
+  if (entry.file === undefined) return stdio.fds[entry.fd];
+  const { path, flags } = entry.file;
+  try {
+    const fd = actAs(identity, () => openSync(path, flags, 0o600));
+    reopened.push(fd);
+    seekToEnd(fd);
+    return fd;
+  } catch (error) {
+    const message = `cannot open ${path}, where the process writes to: ${messageOf(error)}`;
+    const hint = "send the output elsewhere with --out FILE or --attachable";
+    throw new CedanaError({ reason: errnoOf(error) === "ENOENT" ? "PATH_NOT_FOUND" : "PATH_NOT_USABLE", message, hint });
+  }
+}
+
+async function restore(start: RestoreStart, inherit: { key: string; fd: number }[]): Promise<number> {
+  const { criu: command, criuIdentity, imagesDir, workDir, choices } = start;
+  const unique = inherit.filter(({ key }, index) => inherit.findIndex((other) => other.key === key) === index);
+  try {
+    return await criuRestore({ command, identity: criuIdentity, imagesDir, workDir }, { ...choices, inherit: unique });
+  } catch (error) {
+    if (!(error instanceof CriuFailure)) throw error;
+    const { reason, why, hint, details } = error.explanation;
+    throw new CedanaError({ reason, message: `cannot restore: ${why}`, hint, details, cause: error });
+  }
+}
+
+/** Resolves when a child that Bun did not start ends. */
+function waitFor(pid: number): Promise<ChildExit> {
+  return new Promise((resolve) => {
+    const look = () => {
+      reapOrphans(pid);
+      const exit = reap(pid);
+      if (exit === undefined) return;
+      process.off("SIGCHLD", look);
+      clearInterval(timer);
+      resolve(exit);
+    };
+    process.on("SIGCHLD", look);
+    // Signals of the same kind merge; one that came before the handler was there is not told again.
+    const timer = setInterval(look, 1000);
+    look();
+  });
+}

@@ -1,0 +1,132 @@
+/** A job's stdin, stdout and stderr: three pipes, or a pseudo-terminal. The supervisor holds the other ends. */
+import { closeSync, write } from "node:fs";
+import { ReadStream } from "node:tty";
+import { promisify } from "node:util";
+import { errnoOf } from "../errors.ts";
+import { closeAll, pipe } from "../system/fd.ts";
+import {
+  openPty,
+  openSlave,
+  setWindowSize,
+  terminalAttributes,
+  terminalKeyOf,
+  type WindowSize,
+  windowSize,
+} from "../system/pty.ts";
+
+const writeAsync = promisify(write);
+
+/** A reader of one output: it is awaited before more is read. */
+export type Sink = (data: Uint8Array) => Promise<void>;
+
+export interface JobStdio {
+  /** The job's ends, owned until `handedOver`. */
+  fds: [number, number, number];
+  /** With a terminal: CRIU's key of the slave. */
+  terminalKey?: string;
+  /** With a terminal: its size and termios now. */
+  terminal?: () => WindowSize & { attributes: string };
+  /** Closes the job's ends once it has them. */
+  handedOver(): void;
+  /** Starts reading; resolves when every output has ended. */
+  pump(stdout: Sink, stderr: Sink): Promise<void>;
+  input: Input;
+  resize(size: WindowSize): void;
+}
+
+/** Bytes on their way to the job's stdin. */
+export class Input {
+  ended = false;
+  private queue: Uint8Array[] = [];
+  private writing = false;
+
+  constructor(
+    private readonly fd: number,
+    private readonly closes: boolean,
+  ) {}
+
+  write(data: Uint8Array): void {
+    if (this.ended || data.length === 0) return;
+    this.queue.push(data);
+    void this.flush();
+  }
+
+  /** Closes the job's stdin after what is queued; a terminal has no end of its own and stays. */
+  end(): void {
+    if (this.ended || !this.closes) return;
+    this.ended = true;
+    void this.flush();
+  }
+
+  /** Bytes not yet taken by the job. */
+  get pending(): number {
+    return this.queue.reduce((sum, { length }) => sum + length, 0);
+  }
+
+  private async flush(): Promise<void> {
+    if (this.writing) return;
+    this.writing = true;
+    for (let head = this.queue[0]; head !== undefined; head = this.queue[0]) {
+      const written = await this.writeSome(head);
+      if (written === undefined) this.queue = [];
+      else this.queue.splice(0, 1, ...(written < head.length ? [head.subarray(written)] : []));
+    }
+    this.writing = false;
+    if (this.ended) closeAll([this.fd]);
+  }
+
+  /** Bytes taken, or undefined when the job has closed its end. A write that must wait does so on a pool thread. */
+  private async writeSome(data: Uint8Array): Promise<number | undefined> {
+    try {
+      return (await writeAsync(this.fd, data)).bytesWritten;
+    } catch (error) {
+      if (errnoOf(error) === "EPIPE" || errnoOf(error) === "EIO") return undefined;
+      throw error;
+    }
+  }
+}
+
+export function openPipes(): JobStdio {
+  const [stdin, stdout, stderr] = [pipe(), pipe(), pipe()];
+  return {
+    fds: [stdin.read, stdout.write, stderr.write],
+    handedOver: () => closeAll([stdin.read, stdout.write, stderr.write]),
+    pump: async (onStdout, onStderr) => {
+      await Promise.all([pumpPipe(stdout.read, onStdout), pumpPipe(stderr.read, onStderr)]);
+    },
+    input: new Input(stdin.write, true),
+    resize: () => {},
+  };
+}
+
+async function pumpPipe(fd: number, sink: Sink): Promise<void> {
+  for await (const data of Bun.file(fd).stream()) await sink(data);
+  closeSync(fd);
+}
+
+export function openTerminal(size: WindowSize): JobStdio {
+  const pty = openPty(size);
+  const slave = openSlave(pty);
+  return {
+    fds: [slave, slave, slave],
+    terminalKey: terminalKeyOf(slave),
+    terminal: () => ({ ...windowSize(pty.master), attributes: terminalAttributes(pty.master) }),
+    handedOver: () => closeAll([slave]),
+    pump: (onStdout) => pumpTerminal(pty.master, onStdout),
+    input: new Input(pty.master, false),
+    resize: (next) => setWindowSize(pty.master, next),
+  };
+}
+
+/** Reading a master gives EIO when the last slave is closed: that is a terminal's end of file. */
+function pumpTerminal(master: number, sink: Sink): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const stream = new ReadStream(master);
+    stream.on("data", (data: Buffer) => {
+      stream.pause();
+      sink(data).then(() => stream.resume(), reject);
+    });
+    stream.on("error", (error) => (errnoOf(error) === "EIO" ? resolve() : reject(error)));
+    stream.on("end", resolve);
+  });
+}

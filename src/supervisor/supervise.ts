@@ -1,0 +1,113 @@
+/**
+ * The hidden verb `__supervise`: the parent of one job.
+ *
+ *   daemon ── spec ──▶ supervisor ──▶ job (run, or brought back by CRIU)
+ *          ◀─ ready ──     │  ▲            stdin, stdout, stderr or a terminal
+ *          ◀═ attach ═▶  socket
+ *                          └──▶ exit.json, tail.bin: outlive it, and the daemon
+ *
+ * It inherits nothing of the daemon but its rights, and ends when its job does.
+ */
+import { rmSync, writeSync } from "node:fs";
+import { CedanaError, messageOf } from "../errors.ts";
+import { tailPath, writeExit } from "../jobs/folder.ts";
+import type { JobExit } from "../jobs/types.ts";
+import { becomeSubreaper, type ChildExit, ownChildren, reapOrphans } from "../system/children.ts";
+import { specFd, statusFd } from "../system/exec.ts";
+import { closeAll, readAll } from "../system/fd.ts";
+import { bootId, readStat } from "../system/proc.ts";
+import { frame } from "./frames.ts";
+import { Output } from "./output.ts";
+import { serve } from "./serve.ts";
+import type { SupervisorReady, SupervisorSpec } from "./spec.ts";
+import { startRestore, startRun } from "./start.ts";
+import { openPipes, openTerminal } from "./stdio.ts";
+
+/** How long output that is still in the pipes is waited for after the job's end, ms. */
+const drainMs = 300;
+/** How long orphans of a dead tree are waited for, ms: until then their pids are taken. */
+const orphansMs = 1000;
+
+export async function superviseMain(): Promise<void> {
+  // The job's life decides over ours: a signal meant for the daemon's group or terminal must not end it.
+  for (const signal of ["SIGHUP", "SIGINT", "SIGTERM", "SIGQUIT"] as const) process.on(signal, () => {});
+  const spec: SupervisorSpec = JSON.parse(readAll(specFd));
+  closeAll([specFd]);
+  let told = false;
+  try {
+    await supervise(spec, (pid, startTime) => {
+      tell({ ok: true, pid, startTime: String(startTime) });
+      told = true;
+    });
+  } catch (error) {
+    rmSync(spec.socket, { force: true });
+    if (told) console.error(error);
+    else tell({ ok: false, error: facts(error) });
+    process.exit(1);
+  }
+  process.exit(0);
+}
+
+function tell(ready: SupervisorReady): void {
+  writeSync(statusFd, JSON.stringify(ready));
+  closeAll([statusFd]);
+}
+
+function facts(error: unknown) {
+  if (error instanceof CedanaError) {
+    return { reason: error.reason, message: error.message, hint: error.hint, details: error.details };
+  }
+  return { reason: "INTERNAL" as const, message: messageOf(error) };
+}
+
+async function supervise(spec: SupervisorSpec, ready: (pid: number, startTime: bigint) => void): Promise<void> {
+  becomeSubreaper();
+  const output = new Output(spec.attachFollows);
+  if (spec.log !== undefined) openLog(output, spec.log, spec);
+  const stdio = spec.terminal === undefined ? openPipes() : openTerminal(spec.terminal);
+  // Nobody can attach to a logged job: its stdin is at its end from the start.
+  if (spec.log !== undefined) stdio.input.end();
+  let checkpointed = false;
+  const onCheckpointed = () => {
+    checkpointed = true;
+  };
+  const server = await serve(spec.socket, { output, stdio, jid: spec.jid, onCheckpointed });
+  const { start } = spec;
+  const job =
+    start.kind === "run" ? await startRun(start, spec.identity, stdio) : await startRestore(start, spec.identity, stdio);
+  const startTime = readStat(job.pid)?.startTime ?? 0n;
+  const pumped = stdio.pump(
+    (data) => output.write(frame.stdout, data),
+    (data) => output.write(frame.stderr, data),
+  );
+  ready(job.pid, startTime);
+  const exit = record(await job.exited);
+  await Promise.race([pumped, Bun.sleep(drainMs)]);
+  exit.checkpointed = checkpointed;
+  output.tail.save(tailPath(spec.folder));
+  writeExit(spec.folder, { pid: job.pid, startTime, bootId: bootId() }, exit);
+  server.close();
+  rmSync(spec.socket, { force: true });
+  await output.end(frame.exit, exit);
+  await waitForOrphans();
+}
+
+function record({ code, signal }: ChildExit): JobExit {
+  return { status: code, signal, at: Date.now(), checkpointed: false };
+}
+
+function openLog(output: Output, path: string, { identity }: SupervisorSpec): void {
+  try {
+    output.openLog(path, identity);
+  } catch (error) {
+    const message = `cannot write the log ${path}: ${messageOf(error).replace(/^[A-Z]+: /, "").replace(/, \w+ '.*$/, "")}`;
+    throw new CedanaError({ reason: "PATH_NOT_USABLE", message, hint: "choose another file with --out, or --attachable" });
+  }
+}
+
+async function waitForOrphans(): Promise<void> {
+  for (let waited = 0; waited < orphansMs && ownChildren().length > 0; waited += 20) {
+    reapOrphans(-1);
+    await Bun.sleep(20);
+  }
+}
