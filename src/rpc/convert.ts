@@ -1,0 +1,93 @@
+/** What the engine answers → messages. */
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import type { CheckpointContent } from "../criu/images/content.ts";
+import type { JobView } from "../engine/api.ts";
+import {
+  type CheckpointContentSchema,
+  type HealthCheckItemSchema,
+  HealthStatus,
+  type ProcessInfoSchema,
+} from "../gen/cedana/daemon/v1/daemon_pb.ts";
+import type {
+  CheckpointSchema,
+  JobExitSchema,
+  JobSchema,
+  ProfileSchema,
+} from "../gen/cedana/daemon/v1/job_pb.ts";
+import type { HealthItem } from "../health/types.ts";
+import type { CheckpointRecord, JobExit } from "../jobs/types.ts";
+import type { Profile } from "../profiling/profile.ts";
+import type { ProcessInfo } from "../system/describe.ts";
+
+export function job(view: JobView): MessageInitShape<typeof JobSchema> {
+  const { jid, type, status, gpu, uid, gid, args, cwd, tty, host, output, exit, latestCheckpoint } = view;
+  return {
+    ...{ jid, type, status, gpu, uid, gid, args, cwd, tty, host },
+    pid: view.process.pid,
+    log: output.kind === "log" ? output.path : "",
+    attachable: output.kind === "attachable",
+    createdAt: timestampFromMs(view.createdAt),
+    exit: exit && jobExit(exit),
+    latestCheckpoint: latestCheckpoint && checkpoint(latestCheckpoint),
+  };
+}
+
+export function jobExit({ at, ...exit }: JobExit): MessageInitShape<typeof JobExitSchema> {
+  return { ...exit, at: timestampFromMs(at) };
+}
+
+export function checkpoint(record: CheckpointRecord): MessageInitShape<typeof CheckpointSchema> {
+  const { id, jid, type, path, compression, host } = record;
+  return {
+    ...{ id, jid, type, path, compression, host },
+    createdAt: timestampFromMs(record.createdAt),
+    size: BigInt(record.size),
+  };
+}
+
+/** Absent unless the request asked for it. */
+export function profile(asked: boolean, made: Profile): MessageInitShape<typeof ProfileSchema> | undefined {
+  if (!asked) return undefined;
+  const steps = made.steps.map(({ name, ms }) => ({ name, durationUs: microseconds(ms) }));
+  return { steps, totalUs: microseconds(made.totalMs) };
+}
+
+export function content({ processes }: CheckpointContent): MessageInitShape<typeof CheckpointContentSchema> {
+  return {
+    processes: processes.map((process) => ({
+      ...process,
+      rss: BigInt(process.rss),
+      mappings: process.mappings.map(mapping),
+      files: process.files.map((file) => ({ ...file, position: BigInt(file.position) })),
+    })),
+  };
+}
+
+export function processInfo(info: ProcessInfo): MessageInitShape<typeof ProcessInfoSchema> {
+  const { startedAt, ...same } = info;
+  return {
+    ...same,
+    rss: BigInt(info.rss),
+    startedAt: timestampFromMs(startedAt),
+    mappings: info.mappings.map(mapping),
+  };
+}
+
+const healthStatus = {
+  ok: HealthStatus.OK,
+  warning: HealthStatus.WARNING,
+  failure: HealthStatus.FAILURE,
+} satisfies Record<HealthItem["status"], HealthStatus>;
+
+export function healthItem(item: HealthItem): MessageInitShape<typeof HealthCheckItemSchema> {
+  return { ...item, status: healthStatus[item.status] };
+}
+
+function mapping<M extends { rss: number }>({ rss, ...same }: M): Omit<M, "rss"> & { rss: bigint } {
+  return { ...same, rss: BigInt(rss) };
+}
+
+function microseconds(ms: number): bigint {
+  return BigInt(Math.round(ms * 1000));
+}

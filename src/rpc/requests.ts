@@ -1,0 +1,178 @@
+/** Requests as they come in → what the engine is asked, every field checked on the way. */
+import type {
+  AttachOptions,
+  CriuChoices,
+  DumpOptions,
+  OutputChoice,
+  QueryOptions,
+  RestoreOptions,
+  RunOptions,
+  Target,
+  TerminalSize,
+} from "../engine/api.ts";
+import {
+  type AttachStart,
+  type CriuOptions,
+  type DeleteRequest,
+  type DumpRequest,
+  type KillRequest,
+  type ManageRequest,
+  type QueryRequest,
+  type RestoreRequest,
+  type RunRequest,
+  Stdio,
+  type Target as TargetMessage,
+  type TerminalSize as TerminalSizeMessage,
+} from "../gen/cedana/daemon/v1/daemon_pb.ts";
+import { compressions } from "../jobs/types.ts";
+import * as is from "./validate.ts";
+
+/** What a request says, without what the connection says: who calls, and whether they still wait. */
+type Said<Options> = Omit<Options, "caller" | "signal">;
+
+const SIGKILL = 9;
+const highestSignal = 64;
+const defaultUmask = 0o022;
+const maxTargets = 1024;
+
+export function target(message: TargetMessage | undefined, field = "target"): Target {
+  switch (message?.target.case) {
+    case "pid":
+      return { pid: is.pid(`${field}.pid`, message.target.value) };
+    case "jid":
+      return { jid: is.jid(`${field}.jid`, message.target.value) };
+    default:
+      throw is.invalid(field, "must name a pid or a jid");
+  }
+}
+
+export function dump(request: DumpRequest): Said<DumpOptions> {
+  return {
+    type: "process",
+    target: target(request.target),
+    dir: is.optional(request.dir, (dir) => is.absolutePath("dir", dir)),
+    name: is.optional(request.name, (name) => is.fileName("name", name)),
+    compression: is.optional(request.compression, (word) => is.oneOf("compression", word, compressions)),
+    leaveRunning: request.leaveRunning,
+    criu: criu(request.criu),
+  };
+}
+
+export function restore(request: RestoreRequest): Said<RestoreOptions> {
+  return {
+    type: "process",
+    source: source(request),
+    output: output(request.stdio, request.log),
+    criu: criu(request.criu),
+    terminal: terminal(request.terminal),
+    attachFollows: request.attachFollows,
+  };
+}
+
+function source({ source, checkpointId }: RestoreRequest): RestoreOptions["source"] {
+  const chosen = is.optional(checkpointId, (id) => is.checkpointId("checkpoint_id", id));
+  switch (source.case) {
+    case "path":
+      if (chosen !== undefined) throw is.invalid("checkpoint_id", "goes with jid, not with path");
+      return { path: is.absolutePath("path", source.value) };
+    case "jid":
+      return { jid: is.jid("jid", source.value), checkpointId: chosen };
+    default:
+      throw is.invalid("source", "must be a path or a jid");
+  }
+}
+
+export function run(request: RunRequest): Said<RunOptions> {
+  if ((request.args[0] ?? "") === "") throw is.invalid("args", "must begin with a command");
+  return {
+    type: is.runtimeType("type", request.type),
+    args: is.list("args", request.args),
+    env: is.list("env", request.env, is.variable),
+    cwd: is.optional(request.cwd, (cwd) => is.absolutePath("cwd", cwd)) ?? "/",
+    jid: is.optional(request.jid, (jid) => is.jid("jid", jid)),
+    asRoot: request.asRoot,
+    output: output(request.stdio, request.log) ?? { kind: "log" },
+    tty: request.tty,
+    terminal: terminal(request.terminal),
+    umask: is.integer("umask", request.umask ?? defaultUmask, 0, 0o777),
+    attachFollows: request.attachFollows,
+  };
+}
+
+export function manage(request: ManageRequest): {
+  type: string;
+  pid: number;
+  jid?: string;
+  upcoming: boolean;
+} {
+  return {
+    type: "process",
+    pid: is.pid("pid", request.pid),
+    jid: is.optional(request.jid, (jid) => is.jid("jid", jid)),
+    upcoming: request.upcoming,
+  };
+}
+
+export function attach(message: AttachStart): Said<Omit<AttachOptions, "input">> {
+  return {
+    target: target(message.target, "start.target"),
+    noStdin: message.noStdin,
+    terminal: terminal(message.terminal, "start.terminal"),
+  };
+}
+
+export function kill(request: KillRequest): { jids: string[]; all: boolean; signal: number } {
+  const signal = is.integer("signal", request.signal, 0, highestSignal);
+  return { ...jobs(request), signal: signal === 0 ? SIGKILL : signal };
+}
+
+export function jobs({ jids, all }: KillRequest | DeleteRequest): { jids: string[]; all: boolean } {
+  if (all && jids.length > 0) throw is.invalid("jids", "must be empty when all is set");
+  if (!all && jids.length === 0) throw is.invalid("jids", "must name a job, or all be set");
+  return { jids: is.list("jids", jids, is.jid), all };
+}
+
+export function query(request: QueryRequest): Said<QueryOptions> {
+  const { targets, tree, inspect } = request;
+  if (is.runtimeType("type", request.type) !== "process") throw is.invalid("type", "only process is known");
+  if (targets.length === 0) throw is.invalid("targets", "must name a pid or a jid");
+  if (targets.length > maxTargets) throw is.invalid("targets", `holds more than ${maxTargets} items`);
+  return { targets: targets.map((one, index) => target(one, `targets[${index}]`)), tree, inspect };
+}
+
+export function terminal(
+  size: TerminalSizeMessage | undefined,
+  field = "terminal",
+): TerminalSize | undefined {
+  if (size === undefined) return undefined;
+  // struct winsize has 16 bits for each; 0 is what a terminal that knows no size says.
+  return {
+    rows: is.integer(`${field}.rows`, size.rows, 0, 65535),
+    cols: is.integer(`${field}.cols`, size.cols, 0, 65535),
+  };
+}
+
+function output(stdio: Stdio, log: string): OutputChoice | undefined {
+  const path = is.optional(log, (path) => is.absolutePath("log", path));
+  switch (stdio) {
+    case Stdio.ATTACHABLE:
+      if (path !== undefined) throw is.invalid("log", "an attachable job has no log");
+      return { kind: "attachable" };
+    case Stdio.UNSPECIFIED:
+      return path === undefined ? undefined : { kind: "log", path };
+    case Stdio.LOG:
+      return { kind: "log", path };
+    default:
+      throw is.invalid("stdio", `is no known choice: ${stdio}`);
+  }
+}
+
+function criu(options: CriuOptions | undefined): CriuChoices {
+  if (options === undefined) return {};
+  const { $typeName: _, $unknown: __, external, criuOpts, ...flags } = options;
+  return {
+    ...flags,
+    external: is.list("criu.external", external),
+    criuOpts: is.optional(criuOpts, (json) => is.text("criu.criu_opts", json)),
+  };
+}
