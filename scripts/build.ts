@@ -59,8 +59,7 @@ async function foreignTree(architecture: Architecture): Promise<string> {
   if (!installed || installed.mtimeMs < (await stat(join(root, "package-lock.json"))).mtimeMs) {
     console.error(`fetching the npm packages for linux-${architecture}`);
     const platform = ["--os", "linux", "--cpu", architecture, "--libc", "glibc"];
-    // Not `npm ci`: it wants every platform's packages in the lock file as soon as --os or --cpu is given.
-    await run(["npm", "install", "--ignore-scripts", "--no-audit", "--no-fund", ...platform], tree);
+    await run(["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", ...platform], tree);
   }
   return tree;
 }
