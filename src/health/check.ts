@@ -1,6 +1,7 @@
 /** Can this host checkpoint and restore? Every check is a small function; slow ones (they start CRIU) run side by side. */
 import type { Config } from "../config/schema.ts";
 import { messageOf } from "../errors.ts";
+import { versionLine } from "../version.ts";
 import { criuChecks } from "./criu.ts";
 import { capabilities, cgroups, limits, privileges } from "./host.ts";
 import { kernelConfig, kernelVersion } from "./kernel.ts";
@@ -10,8 +11,6 @@ import type { HealthItem } from "./types.ts";
 
 export interface HealthContext {
   config: Config;
-  /** What this binary is. */
-  version: string;
   /** Also dump and restore a process. */
   full: boolean;
 }
@@ -20,7 +19,7 @@ export interface HealthContext {
 type Check = (context: HealthContext) => HealthItem[] | Promise<HealthItem[]>;
 
 const checks: [string, Check][] = [
-  ["cedana", ({ version }) => [{ component: "cedana", name: "version", value: version, status: "ok" }]],
+  ["cedana", () => [{ component: "cedana", name: "version", value: versionLine(), status: "ok" }]],
   ["criu", criuChecks],
   ["kernel", () => [kernelVersion(), kernelConfig()]],
   ["host", () => [privileges(), capabilities(), ...limits(), cgroups()]],

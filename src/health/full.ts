@@ -52,7 +52,7 @@ async function dumpVictim(criu: Criu): Promise<void> {
     cwd: "/",
   });
   try {
-    await criuDump(criu, { pid: child.pid, leaveRunning: true }, "", async () => {});
+    await criuDump(criu, { pid: child.pid, leaveRunning: true }, "");
   } finally {
     child.kill("SIGKILL");
     // Reaped: until then its pid is taken and it could not be restored.

@@ -138,7 +138,7 @@ describe("CRIU", () => {
   });
 
   test("of this host checks well, and dumps and restores a process (needs root and CRIU: npm run setup)", async () => {
-    const items = await checkHealth({ config: configure({}), version: "cedana test", full: true });
+    const items = await checkHealth({ config: configure({}), full: true });
     expect(items.filter(({ status }) => status === "failure")).toEqual([]);
     expect(
       items.filter(({ component }) => component === "full").map(({ name, status }) => [name, status]),
