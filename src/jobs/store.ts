@@ -3,7 +3,7 @@
  * commands with --no-server): every call is one statement or one transaction, and none keeps state between calls.
  * Every write is on disk when the call returns (WAL with synchronous=FULL).
  */
-import { Database, SQLiteError, type SQLQueryBindings, type Statement } from "bun:sqlite";
+import { Database, SQLiteError, type Statement } from "bun:sqlite";
 import { CedanaError } from "../errors.ts";
 import { bootId, readStat } from "../system/proc.ts";
 import { checkCompanions, secureFile } from "./file.ts";
