@@ -7,7 +7,7 @@
  * Whatever ends it (the job, the person, the daemon), the terminal is as it was before.
  */
 import type { MessageInitShape } from "@bufbuild/protobuf";
-import { CedanaError } from "../errors.ts";
+import { CedanaError, type Reason } from "../errors.ts";
 import type { AttachRequestSchema, TargetSchema } from "../gen/cedana/daemon/v1/daemon_pb.ts";
 import type { JobExit } from "../gen/cedana/daemon/v1/job_pb.ts";
 import type { DaemonClient } from "../rpc/client.ts";
@@ -67,11 +67,12 @@ function ended({ status, checkpointed }: JobExit, jid: string, io: Io): number {
   return status;
 }
 
+/** What a connection that breaks off looks like from here; that nobody here cancelled is known by then. */
+const breaks: readonly Reason[] = ["DAEMON_NOT_RUNNING", "SHUTTING_DOWN", "CANCELLED"];
+
 /** A stream that ends without an exit is the daemon's end, not the job's: supervisors outlive the daemon. */
 function lost(error: CedanaError | undefined, jid: string | undefined): CedanaError {
-  const connection =
-    error === undefined || error.reason === "DAEMON_NOT_RUNNING" || error.reason === "SHUTTING_DOWN";
-  if (error !== undefined && (jid === undefined || !connection)) return error;
+  if (error !== undefined && (jid === undefined || !breaks.includes(error.reason))) return error;
   return new CedanaError({
     reason: "DAEMON_NOT_RUNNING",
     message: `lost the daemon; job ${jid ?? ""} runs on`,

@@ -45,7 +45,7 @@ export async function restoreForeground(
   const times = convert.profile(config.profiling.enabled, profile);
   writePidFile(files.pid, job.process.pid);
   const response = create(RestoreResponseSchema, { job: convert.job(job), profile: times });
-  writeResultFile(files.result, RestoreResponseSchema, response);
+  writeResultFile(files.result, response);
   reportProfile(call, config, response.profile);
   return statusOf(call, job.jid, await exit);
 }

@@ -37,8 +37,11 @@ export class Keyboard implements Disposable {
     const { detach } = this.wiring;
     process.off("SIGINT", detach).off("SIGTERM", detach).off("SIGHUP", detach);
     process.off("exit", this.restore).off("SIGWINCH", this.resized);
-    if (this.reading)
-      process.stdin.off("data", this.typed).off("end", this.ended).off("error", this.ended).pause().unref();
+    if (this.reading) {
+      process.stdin.off("data", this.typed).off("end", this.ended).off("error", this.ended).pause();
+      // A pipe or terminal would keep this process; a file, which has no unref, does not.
+      if ("unref" in process.stdin) process.stdin.unref();
+    }
     if (this.raw) process.stdin.setRawMode(false);
     this.reading = false;
     this.raw = false;

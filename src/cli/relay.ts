@@ -32,8 +32,11 @@ export class Outbox<T> implements AsyncIterable<T> {
       for (;;) {
         const next = this.waiting.shift();
         if (next !== undefined) {
-          yield next.message;
-          next.taken();
+          try {
+            yield next.message;
+          } finally {
+            next.taken();
+          }
         } else if (this.closed) {
           return;
         } else {

@@ -1,23 +1,18 @@
 /** What a command leaves behind beside its output: the PID, the answer and the times, in files and on stderr. */
 import { appendFileSync, writeFileSync } from "node:fs";
-import type { DescMessage, MessageShape } from "@bufbuild/protobuf";
 import type { Config } from "../config/schema.ts";
 import { CedanaError, errnoOf, messageOf } from "../errors.ts";
 import type { Profile } from "../gen/cedana/daemon/v1/job_pb.ts";
 import type { Call } from "./command.ts";
-import { renderMessage } from "./render/json.ts";
+import { renderJson } from "./render/json.ts";
 import { renderProfile } from "./render/profile.ts";
 
 export function writePidFile(path: string | undefined, pid: number): void {
   if (path !== undefined) write(path, () => writeFileSync(path, String(pid)));
 }
 
-export function writeResultFile<D extends DescMessage>(
-  path: string | undefined,
-  schema: D,
-  message: MessageShape<D>,
-): void {
-  if (path !== undefined) write(path, () => writeFileSync(path, renderMessage(schema, message)));
+export function writeResultFile(path: string | undefined, message: object): void {
+  if (path !== undefined) write(path, () => writeFileSync(path, renderJson(message)));
 }
 
 /** Prints the times on stderr, where they disturb no script, and adds them to profiling.path as a line of JSON. */

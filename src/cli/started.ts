@@ -1,11 +1,10 @@
 /** What follows when a job was started or restored, in the daemon or in this very process. */
 import type { Config } from "../config/schema.ts";
-import { type Job, JobSchema, type Profile } from "../gen/cedana/daemon/v1/job_pb.ts";
+import type { Job, Profile } from "../gen/cedana/daemon/v1/job_pb.ts";
 import type { DaemonClient } from "../rpc/client.ts";
-import { attach } from "./attach.ts";
 import type { Call } from "./command.ts";
 import { present } from "./context.ts";
-import { renderMessage } from "./render/json.ts";
+import { renderJson } from "./render/json.ts";
 import { jobTarget } from "./requests.ts";
 import { reportProfile, writePidFile } from "./result.ts";
 
@@ -28,10 +27,13 @@ export async function followStarted(
   const { verb, job, profile } = started;
   writePidFile(started.pidFile, job.pid);
   reportProfile(call, config, profile);
-  if (started.attach) return attach({ daemon, target: jobTarget(job.jid), io: call.io });
+  if (started.attach) {
+    const { attach } = await import("./attach.ts");
+    return attach({ daemon, target: jobTarget(job.jid), io: call.io });
+  }
   const where = job.log === "" ? "" : `, log ${job.log}`;
   present(call, {
-    json: () => renderMessage(JobSchema, job),
+    json: () => renderJson(job),
     table: () => `${verb} job ${job.jid}${where}, PID ${job.pid}\n`,
     quiet: () => `${job.pid}\n`,
   });

@@ -1,8 +1,7 @@
 /** Candidates that only the daemon knows. */
-import { timestampMs } from "@bufbuild/protobuf/wkt";
 import { CedanaError } from "../../errors.ts";
 import type { Call } from "../command.ts";
-import { localTime } from "../render/time.ts";
+import { localTime, milliseconds } from "../render/time.ts";
 import { withDaemon } from "../session.ts";
 import type { Candidate } from "./complete.ts";
 
@@ -15,7 +14,7 @@ export async function dynamicCandidates(kind: "job" | "checkpoint", call: Call):
       }
       const { checkpoints } = await daemon.listCheckpoints({});
       return checkpoints.map(({ id, jid, createdAt }) => {
-        const time = createdAt === undefined ? "" : localTime(timestampMs(createdAt));
+        const time = createdAt === undefined ? "" : localTime(milliseconds(createdAt));
         return { value: id, description: `${jid} ${time}`.trim() };
       });
     });

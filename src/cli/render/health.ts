@@ -1,15 +1,10 @@
 /** What a health check found, a line each, with the remedy below what is wrong. */
-import { type HealthCheckItem, HealthStatus } from "../../gen/cedana/daemon/v1/daemon_pb.ts";
+import type { HealthItem, HealthStatus } from "../../health/types.ts";
 import { printable, renderPairs } from "./table.ts";
 
-const marks: Record<HealthStatus, string> = {
-  [HealthStatus.UNSPECIFIED]: "?",
-  [HealthStatus.OK]: "✔",
-  [HealthStatus.WARNING]: "!",
-  [HealthStatus.FAILURE]: "✘",
-};
+const marks: Record<HealthStatus, string> = { ok: "✔", warning: "!", failure: "✘" };
 
-export function renderHealth(items: readonly HealthCheckItem[]): string {
+export function renderHealth(items: readonly HealthItem[]): string {
   const lines = renderPairs(
     items.map(({ status, component, name, value }) => [
       `${marks[status]} ${component} ${name}`,
@@ -18,11 +13,12 @@ export function renderHealth(items: readonly HealthCheckItem[]): string {
   ).split("\n");
   const withRemedies = items.flatMap(({ remedy, status }, index) => {
     const line = `${lines[index] ?? ""}\n`;
-    return remedy === "" || status === HealthStatus.OK ? [line] : [line, `    ${printable(remedy)}\n`];
+    return !remedy || status === "ok" ? [line] : [line, `    ${printable(remedy)}\n`];
   });
-  const count = (wanted: HealthStatus) => items.filter(({ status }) => status === wanted).length;
-  const failures = count(HealthStatus.FAILURE);
-  const warnings = count(HealthStatus.WARNING);
-  const verdict = failures > 0 ? "not ready" : "ready";
-  return `${withRemedies.join("")}${verdict}: ${failures} failures, ${warnings} warnings\n`;
+  const counted = (wanted: HealthStatus, word: string) => {
+    const count = items.filter(({ status }) => status === wanted).length;
+    return `${count} ${word}${count === 1 ? "" : "s"}`;
+  };
+  const verdict = items.some(({ status }) => status === "failure") ? "not ready" : "ready";
+  return `${withRemedies.join("")}${verdict}: ${counted("failure", "failure")}, ${counted("warning", "warning")}\n`;
 }

@@ -1,9 +1,8 @@
 /** Jobs and their checkpoints as the tables of `ps` and `checkpoints`, whose columns are a contract. */
-import { type Timestamp, timestampMs } from "@bufbuild/protobuf/wkt";
 import type { Checkpoint, Job } from "../../gen/cedana/daemon/v1/job_pb.ts";
 import { size } from "./size.ts";
 import { printable, renderPairs, renderTable } from "./table.ts";
-import { ago, localTime } from "./time.ts";
+import { ago, localTime, milliseconds } from "./time.ts";
 
 /** `now` in Unix ms. */
 export function renderJobs(jobs: readonly Job[], now: number): string {
@@ -71,8 +70,4 @@ function outputOf({ attachable, log }: Job): string {
 function endOf({ status, signal, checkpointed }: NonNullable<Job["exit"]>): string {
   if (checkpointed) return "checkpointed";
   return signal === 0 ? `exit status ${status}` : `killed by signal ${signal}`;
-}
-
-function milliseconds(timestamp: Timestamp | undefined): number {
-  return timestamp === undefined ? 0 : timestampMs(timestamp);
 }

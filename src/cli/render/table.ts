@@ -21,5 +21,11 @@ export function renderPairs(pairs: readonly (readonly [string, string])[]): stri
 /** Keeps what programs named themselves from moving the cursor or breaking a line. */
 export function printable(text: string): string {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: those are what must go
-  return text.replace(/[\u0000-\u001f\u007f-\u009f]/g, (character) => JSON.stringify(character).slice(1, -1));
+  return text.replace(/[\u0000-\u001f\u007f-\u009f]/g, escaped);
+}
+
+const named: Record<string, string> = { "\n": "\\n", "\r": "\\r", "\t": "\\t" };
+
+function escaped(character: string): string {
+  return named[character] ?? `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`;
 }

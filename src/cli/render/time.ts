@@ -1,4 +1,5 @@
 /** Times as people say them. All times are Unix times in ms. */
+import type { Timestamp } from "@bufbuild/protobuf/wkt";
 
 const second = 1000;
 const minute = 60 * second;
@@ -28,4 +29,9 @@ export function localTime(at: number): string {
   const two = (value: number) => String(value).padStart(2, "0");
   const days = [date.getFullYear(), two(date.getMonth() + 1), two(date.getDate())].join("-");
   return `${days} ${[date.getHours(), date.getMinutes(), date.getSeconds()].map(two).join(":")}`;
+}
+
+/** The time of a message; 0 when it has none. */
+export function milliseconds(timestamp: Timestamp | undefined): number {
+  return timestamp === undefined ? 0 : Number(timestamp.seconds) * 1000 + timestamp.nanos / 1e6;
 }

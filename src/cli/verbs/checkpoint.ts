@@ -17,11 +17,10 @@ export const jobCheckpoints = defineCommand({
     const { withDaemon } = await import("../session.ts");
     await withDaemon(call, async (daemon) => {
       const { renderCheckpoints } = await import("../render/jobs.ts");
-      const { renderMessages } = await import("../render/json.ts");
-      const { CheckpointSchema } = await import("../../gen/cedana/daemon/v1/job_pb.ts");
+      const { renderJson } = await import("../render/json.ts");
       const { checkpoints } = await daemon.listCheckpoints({ jid: call.args.job });
       present(call, {
-        json: () => renderMessages(CheckpointSchema, checkpoints),
+        json: () => renderJson(checkpoints),
         table: () => renderCheckpoints(checkpoints),
         quiet: () => checkpoints.map(({ id }) => `${id}\n`).join(""),
       });
@@ -60,12 +59,11 @@ async function inspect(call: Call, id: string, view: View | undefined): Promise<
   await withDaemon(call, async (daemon) => {
     const { answered } = await import("../requests.ts");
     const { renderCheckpoint } = await import("../render/checkpoint.ts");
-    const { renderMessage } = await import("../render/json.ts");
-    const { GetCheckpointResponseSchema } = await import("../../gen/cedana/daemon/v1/daemon_pb.ts");
+    const { renderJson } = await import("../render/json.ts");
     const response = await daemon.getCheckpoint({ id, inspect: true });
     const content = answered(response.content, "content of the checkpoint");
     present(call, {
-      json: () => renderMessage(GetCheckpointResponseSchema, response),
+      json: () => renderJson(response),
       table: () => renderCheckpoint(content, view),
       quiet: () => content.processes.map(({ pid }) => `${pid}\n`).join(""),
     });
@@ -84,12 +82,11 @@ const checkpointDelete = defineCommand({
     const { withDaemon } = await import("../session.ts");
     await withDaemon(call, async (daemon) => {
       const { answered } = await import("../requests.ts");
-      const { renderMessage } = await import("../render/json.ts");
-      const { CheckpointSchema } = await import("../../gen/cedana/daemon/v1/job_pb.ts");
+      const { renderJson } = await import("../render/json.ts");
       const { checkpoint } = await daemon.deleteCheckpoint({ id: call.args.id });
       const deleted = answered(checkpoint, "checkpoint");
       present(call, {
-        json: () => renderMessage(CheckpointSchema, deleted),
+        json: () => renderJson(deleted),
         table: () => `deleted checkpoint ${deleted.path}\n`,
         quiet: () => "",
       });

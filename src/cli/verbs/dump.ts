@@ -77,19 +77,18 @@ function refuseUnbuilt(call: DumpCall): void {
 }
 
 async function report(call: DumpCall, response: DumpResponse): Promise<void> {
-  const { DumpResponseSchema } = await import("../../gen/cedana/daemon/v1/daemon_pb.ts");
   const { reportProfile, writeResultFile } = await import("../result.ts");
-  const { renderMessage } = await import("../render/json.ts");
+  const { renderJson } = await import("../render/json.ts");
   const { size } = await import("../render/size.ts");
   const { duration } = await import("../render/profile.ts");
   const { answered } = await import("../requests.ts");
   const { profile, frozenUs } = response;
   const checkpoint = answered(response.checkpoint, "checkpoint");
-  writeResultFile(call.args["result-file"], DumpResponseSchema, response);
+  writeResultFile(call.args["result-file"], response);
   reportProfile(call, configOf(call), profile);
   const frozen = duration(Number(frozenUs) / 1000, "auto");
   present(call, {
-    json: () => renderMessage(DumpResponseSchema, response),
+    json: () => renderJson(response),
     table: () => `dumped ${size(checkpoint.size)}, frozen for ${frozen}, to ${checkpoint.path}\n`,
     quiet: () => `${checkpoint.path}\n`,
   });

@@ -17,11 +17,10 @@ export const jobList = defineCommand({
     const { withDaemon } = await import("../session.ts");
     await withDaemon(call, async (daemon) => {
       const { renderJobs } = await import("../render/jobs.ts");
-      const { renderMessages } = await import("../render/json.ts");
-      const { JobSchema } = await import("../../gen/cedana/daemon/v1/job_pb.ts");
+      const { renderJson } = await import("../render/json.ts");
       const { jobs } = await daemon.list({ all: call.args.all });
       present(call, {
-        json: () => renderMessages(JobSchema, jobs),
+        json: () => renderJson(jobs),
         table: () => renderJobs(jobs, Date.now()),
         quiet: () => jobs.map(({ jid }) => `${jid}\n`).join(""),
       });
@@ -42,11 +41,10 @@ const jobInspect = defineCommand({
     await withDaemon(call, async (daemon) => {
       const { answered, jobTarget } = await import("../requests.ts");
       const { renderJob } = await import("../render/jobs.ts");
-      const { renderMessage } = await import("../render/json.ts");
-      const { JobSchema } = await import("../../gen/cedana/daemon/v1/job_pb.ts");
+      const { renderJson } = await import("../render/json.ts");
       const job = answered((await daemon.get({ target: jobTarget(call.args.job) })).job, "job");
       present(call, {
-        json: () => renderMessage(JobSchema, job),
+        json: () => renderJson(job),
         table: () => renderJob(job),
         quiet: () => `${job.pid}\n`,
       });

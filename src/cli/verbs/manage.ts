@@ -31,12 +31,11 @@ const manageProcess = defineCommand({
     await withDaemon(call, async (daemon) => {
       const { answered } = await import("../requests.ts");
       const { writePidFile } = await import("../result.ts");
-      const { renderMessage } = await import("../render/json.ts");
-      const { JobSchema } = await import("../../gen/cedana/daemon/v1/job_pb.ts");
+      const { renderJson } = await import("../render/json.ts");
       const job = answered((await daemon.manage({ pid: args.pid, jid: args.jid })).job, "job");
       writePidFile(args["pid-file"], job.pid);
       present(call, {
-        json: () => renderMessage(JobSchema, job),
+        json: () => renderJson(job),
         table: () => `managing job ${job.jid}, PID ${job.pid}\n`,
         quiet: () => `${job.jid}\n`,
       });

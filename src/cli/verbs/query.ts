@@ -20,11 +20,10 @@ const queryProcess = defineCommand({
     await withDaemon(call, async (daemon) => {
       const { pidTarget } = await import("../requests.ts");
       const { renderProcesses } = await import("../render/processes.ts");
-      const { renderMessages } = await import("../render/json.ts");
-      const { ProcessInfoSchema } = await import("../../gen/cedana/daemon/v1/daemon_pb.ts");
+      const { renderJson } = await import("../render/json.ts");
       const { processes } = await daemon.query({ targets: pids.map(pidTarget), tree, inspect });
       present(call, {
-        json: () => renderMessages(ProcessInfoSchema, processes),
+        json: () => renderJson(processes),
         table: () => renderProcesses(processes, { tree: tree === true, inspect: inspect === true }),
         quiet: () => processes.map(({ pid }) => `${pid}\n`).join(""),
       });

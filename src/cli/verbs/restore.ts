@@ -102,9 +102,8 @@ async function restore(
   return withDaemon(call, async (daemon, config) => {
     const asked = { ...request, ...(await sourceOf(daemon)), profiling: config.profiling.enabled };
     const response = await interruptibly((signal) => daemon.restore(asked, { signal }));
-    const { RestoreResponseSchema } = await import("../../gen/cedana/daemon/v1/daemon_pb.ts");
     const { writeResultFile } = await import("../result.ts");
-    writeResultFile(args["result-file"], RestoreResponseSchema, response);
+    writeResultFile(args["result-file"], response);
     const { followStarted } = await import("../started.ts");
     return followStarted(call, daemon, config, {
       verb: "restored",
