@@ -34,7 +34,11 @@ const reserved = [
     layers: ["criu"],
     what: "knows CRIU's options",
   },
-  { pattern: /gen\/(cedana\/daemon|grpc)\//, layers: ["rpc", "cli", "gen"], what: "knows the API's messages" },
+  {
+    pattern: /gen\/(cedana\/daemon|grpc)\//,
+    layers: ["rpc", "cli", "gen"],
+    what: "knows the API's messages",
+  },
   { pattern: /gen\/cedana\/criu\//, layers: ["criu", "gen"], what: "knows CRIU's image format" },
 ];
 
