@@ -1,0 +1,45 @@
+/** Positioned reads and writes on the thread pool that never come back short. */
+import { closeSync, constants, fstatSync, openSync, read, write } from "node:fs";
+import { promisify } from "node:util";
+
+const readAt = promisify(read);
+const writeAt = promisify(write);
+
+/** Read only, never through a link, never waiting for the writer of a fifo. */
+export const READ = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
+/** A new file of ours: an existing name, were it a link, is EEXIST. */
+export const CREATE = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
+
+/** Bytes read into `buffer`: fewer than its length only at the end of the file. */
+export async function readFully(fd: number, buffer: Buffer, position: number): Promise<number> {
+  let done = 0;
+  while (done < buffer.length) {
+    const { bytesRead } = await readAt(fd, buffer, done, buffer.length - done, position + done);
+    if (bytesRead === 0) break;
+    done += bytesRead;
+  }
+  return done;
+}
+
+export async function writeFully(fd: number, bytes: Uint8Array, position: number): Promise<void> {
+  let done = 0;
+  while (done < bytes.length) {
+    const { bytesWritten } = await writeAt(fd, bytes, done, bytes.length - done, position + done);
+    done += bytesWritten;
+  }
+}
+
+/**
+ * A regular file, opened for reading; the caller closes the fd. Throws the system error, or `otherwise` for what
+ * is no regular file. `follow`: the last part of the path may be a link.
+ */
+export function openRegular(
+  path: string,
+  { follow, otherwise }: { follow: boolean; otherwise: (kind: string) => Error },
+): { fd: number; size: number } {
+  const fd = openSync(path, follow ? READ & ~constants.O_NOFOLLOW : READ);
+  const stat = fstatSync(fd);
+  if (stat.isFile()) return { fd, size: stat.size };
+  closeSync(fd);
+  throw otherwise(stat.isDirectory() ? "it is a folder" : "it is not a regular file");
+}

@@ -1,0 +1,160 @@
+/**
+ * What a checkpoint says of itself. It is the first thing read and the only thing trusted to name the rest, so
+ * every field is checked and bounded: a manifest may come from anywhere.
+ */
+import { CedanaError, messageOf } from "../errors.ts";
+import type { JobOutput } from "../jobs/types.ts";
+import { corrupt } from "./failure.ts";
+import { type Fail, Fields } from "./fields.ts";
+import { FILES_LIMIT, isImageName, MANIFEST, MANIFEST_LIMIT } from "./names.ts";
+
+export const MANIFEST_VERSION = 1;
+
+export const stdioKinds = ["pipe", "tty", "file", "null", "socket", "other"] as const;
+
+/** One of the root process's first three fds, as it was when dumped. */
+export interface ManifestStdio {
+  fd: 0 | 1 | 2;
+  kind: (typeof stdioKinds)[number];
+  /** What CRIU's --inherit-fd calls it: `pipe:[146975]`, `tty[8800:1a]`, `var/log/x`; "" when it has no such name. */
+  key: string;
+  path?: string;
+  /** Open flags (O_APPEND …). */
+  flags?: number;
+}
+
+export interface ManifestFile {
+  name: string;
+  /** Bytes. */
+  size: number;
+}
+
+export interface Manifest {
+  version: typeof MANIFEST_VERSION;
+  /** UUID. */
+  id: string;
+  /** Job it was taken of; "" for an unmanaged process. */
+  jid: string;
+  type: string;
+  /** ISO 8601. */
+  createdAt: string;
+  host: string;
+  /** As `uname -m` prints it. */
+  arch: string;
+  /** As `uname -r` prints it. */
+  kernel: string;
+  criuVersion: string;
+  cpuFeatures: string[];
+  uid: number;
+  gid: number;
+  groups: number[];
+  args: string[];
+  cwd: string;
+  /** Of the root of the tree. */
+  pid: number;
+  shellJob: boolean;
+  /** Dumped with CRIU's --unprivileged. */
+  unprivileged: boolean;
+  tty: { key: string; rows: number; cols: number } | null;
+  stdio: ManifestStdio[];
+  /** Whoever held the other end of the job's stdin has closed it. */
+  stdinEnded: boolean;
+  output: JobOutput;
+  /** Every file beside manifest.json and checksums.json, in the order they are packed. */
+  files: ManifestFile[];
+}
+
+export function serializeManifest(manifest: Manifest): Buffer {
+  const bytes = Buffer.from(`${JSON.stringify(manifest)}\n`);
+  parseManifest(bytes, `${manifest.id} (being written)`);
+  return bytes;
+}
+
+/** Throws CHECKPOINT_INCOMPATIBLE for a later version, CHECKPOINT_CORRUPT for whatever else is not a manifest. */
+export function parseManifest(bytes: Uint8Array, label: string): Manifest {
+  const fail: Fail = (what) => corrupt(label, `${MANIFEST}: ${what}`);
+  if (bytes.length > MANIFEST_LIMIT) throw fail(`larger than ${MANIFEST_LIMIT} bytes`);
+  const top = new Fields(parseJson(bytes, fail), "the top level", fail);
+  const version = top.count("version");
+  if (version !== MANIFEST_VERSION) {
+    throw new CedanaError({
+      reason: "CHECKPOINT_INCOMPATIBLE",
+      message: `checkpoint ${label} is of format ${version}, this cedana reads format ${MANIFEST_VERSION}`,
+      hint: "restore it with the cedana that made it, or a later one",
+    });
+  }
+  return {
+    version: MANIFEST_VERSION,
+    id: matching(top, "id", /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/, fail),
+    jid: top.string("jid", 255),
+    type: matching(top, "type", /^[a-z0-9-]{1,64}$/, fail),
+    createdAt: matching(top, "createdAt", /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$/, fail),
+    host: top.string("host", 255),
+    arch: top.string("arch", 64),
+    kernel: top.string("kernel", 255),
+    criuVersion: top.string("criuVersion", 64),
+    cpuFeatures: top.strings("cpuFeatures", 4096),
+    uid: top.count("uid", 0xffffffff),
+    gid: top.count("gid", 0xffffffff),
+    groups: top.counts("groups", 65536),
+    args: top.strings("args", MANIFEST_LIMIT),
+    cwd: top.string("cwd"),
+    pid: top.count("pid", 1 << 22),
+    shellJob: top.boolean("shellJob"),
+    unprivileged: top.boolean("unprivileged"),
+    tty: top.has("tty") ? parseTty(top.object("tty")) : null,
+    stdio: top.list("stdio", 3, (item, where) => parseStdio(new Fields(item, where, fail))),
+    stdinEnded: top.boolean("stdinEnded"),
+    output: parseOutput(top.object("output")),
+    files: parseFiles(top, fail),
+  };
+}
+
+function parseJson(bytes: Uint8Array, fail: Fail): unknown {
+  try {
+    return JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
+  } catch (error) {
+    throw fail(`not JSON (${messageOf(error)})`);
+  }
+}
+
+function matching(fields: Fields, name: string, pattern: RegExp, fail: Fail): string {
+  const value = fields.string(name, 255);
+  if (!pattern.test(value)) throw fail(`${name} is ${JSON.stringify(value)}`);
+  return value;
+}
+
+function parseTty(fields: Fields): Manifest["tty"] {
+  return { key: fields.string("key"), rows: fields.count("rows", 65535), cols: fields.count("cols", 65535) };
+}
+
+function parseStdio(fields: Fields): ManifestStdio {
+  return {
+    fd: fields.oneOf("fd", [0, 1, 2]),
+    kind: fields.oneOf("kind", stdioKinds),
+    key: fields.string("key"),
+    ...(fields.has("path") && { path: fields.string("path") }),
+    ...(fields.has("flags") && { flags: fields.count("flags", 0x7fffffff) }),
+  };
+}
+
+function parseOutput(fields: Fields): JobOutput {
+  const kind = fields.oneOf("kind", ["log", "attachable", "none"]);
+  return kind === "log" ? { kind, path: fields.string("path") } : { kind };
+}
+
+function parseFiles(top: Fields, fail: Fail): ManifestFile[] {
+  const seen = new Set<string>();
+  let total = 0;
+  return top.list("files", FILES_LIMIT, (item, where) => {
+    const fields = new Fields(item, where, fail);
+    const file = { name: fields.string("name"), size: fields.count("size") };
+    if (!isImageName(file.name))
+      throw fail(`${where} has the name ${JSON.stringify(file.name)}, which is not allowed`);
+    if (seen.has(file.name)) throw fail(`${where} names ${file.name} a second time`);
+    seen.add(file.name);
+    total += file.size;
+    if (!Number.isSafeInteger(total)) throw fail("the files are larger than any disk");
+    return file;
+  });
+}
