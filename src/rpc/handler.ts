@@ -1,5 +1,6 @@
 /** Node requests → the RPCs of a router, and the calls that are under way. */
 import { Code, ConnectError, type ConnectRouter, createContextValues } from "@connectrpc/connect";
+import type { UniversalServerResponse } from "@connectrpc/connect/protocol";
 import {
   type connectNodeAdapter,
   universalRequestFromNodeRequest,
@@ -40,7 +41,7 @@ export function createHandler({ router, identityOf, log }: Options): Handler {
     let call: Promise<unknown>;
     try {
       const universal = universalRequestFromNodeRequest(request, response, undefined, values);
-      call = route(universal).then((answer) => universalResponseToNodeResponse(answer, response));
+      call = route(universal).then((answer) => universalResponseToNodeResponse(readable(answer), response));
     } catch {
       return refuse(response, 400);
     }
@@ -62,6 +63,22 @@ export function createHandler({ router, identityOf, log }: Options): Handler {
       while (running.size > 0) await Promise.all(running);
     },
   };
+}
+
+/**
+ * Connect escapes all but letters and digits in gRPC's message, while the protocol asks for less and grpc-js undoes no
+ * more than decodeURI does: its users would read "no job a%2C b".
+ */
+function readable(answer: UniversalServerResponse): UniversalServerResponse {
+  const { body, trailer } = answer;
+  if (body === undefined || trailer === undefined) return answer;
+  // The trailers are complete once the body has ended.
+  async function* untilTrailers(chunks: AsyncIterable<Uint8Array>) {
+    yield* chunks;
+    const message = trailer?.get("grpc-message");
+    if (message) trailer?.set("grpc-message", encodeURI(decodeURIComponent(message)));
+  }
+  return { ...answer, body: untilTrailers(body) };
 }
 
 function refuse(response: NodeResponse, status: number): void {

@@ -29,8 +29,12 @@ import {
 
 type Answer = MessageInitShape<typeof ServerReflectionResponseSchema>["messageResponse"];
 
-export function reflectionService(services: DescService[]): ServiceImpl<typeof ServerReflection> {
-  const reflect = reflector(services);
+/** `others`: files that no service refers to, for example what travels as Any. */
+export function reflectionService(
+  services: DescService[],
+  others: DescFile[],
+): ServiceImpl<typeof ServerReflection> {
+  const reflect = reflector(services, others);
   return {
     async *serverReflectionInfo(requests) {
       for await (const request of requests) yield reflect(request);
@@ -38,8 +42,11 @@ export function reflectionService(services: DescService[]): ServiceImpl<typeof S
   };
 }
 
-export function reflectionAlphaService(services: DescService[]): ServiceImpl<typeof ServerReflectionAlpha> {
-  const reflect = reflector(services);
+export function reflectionAlphaService(
+  services: DescService[],
+  others: DescFile[],
+): ServiceImpl<typeof ServerReflectionAlpha> {
+  const reflect = reflector(services, others);
   return {
     async *serverReflectionInfo(requests) {
       for await (const request of requests) {
@@ -51,8 +58,11 @@ export function reflectionAlphaService(services: DescService[]): ServiceImpl<typ
   };
 }
 
-function reflector(services: DescService[]): (request: ServerReflectionRequest) => ServerReflectionResponse {
-  const answer = answerer(services);
+function reflector(
+  services: DescService[],
+  others: DescFile[],
+): (request: ServerReflectionRequest) => ServerReflectionResponse {
+  const answer = answerer(services, others);
   return (request) =>
     create(ServerReflectionResponseSchema, {
       validHost: request.host,
@@ -61,8 +71,8 @@ function reflector(services: DescService[]): (request: ServerReflectionRequest) 
     });
 }
 
-function answerer(services: DescService[]): (request: ServerReflectionRequest) => Answer {
-  const files = withImports(services.map((service) => service.file));
+function answerer(services: DescService[], others: DescFile[]): (request: ServerReflectionRequest) => Answer {
+  const files = withImports([...services.map((service) => service.file), ...others]);
   const registry = createRegistry(...files);
   const found = (file: DescFile | undefined, what: string): Answer => {
     if (file === undefined) return notFound(what);

@@ -4,6 +4,7 @@ import { createConnectRouter, type HandlerContext } from "@connectrpc/connect";
 import type { Engine } from "../engine/api.ts";
 import { CedanaError } from "../errors.ts";
 import { DaemonService } from "../gen/cedana/daemon/v1/daemon_pb.ts";
+import { file_cedana_daemon_v1_error } from "../gen/cedana/daemon/v1/error_pb.ts";
 import { Health } from "../gen/grpc/health/v1/health_pb.ts";
 import { ServerReflection } from "../gen/grpc/reflection/v1/reflection_pb.ts";
 import { ServerReflection as ServerReflectionAlpha } from "../gen/grpc/reflection/v1alpha/reflection_pb.ts";
@@ -55,17 +56,12 @@ export async function serve(options: {
     // Before a byte of the body is read.
     requestGate: (context) => gate(context, draining.signal, onUnknown),
   });
-  const described = [DaemonService, Health];
+  const described = [DaemonService, Health, ServerReflection, ServerReflectionAlpha];
+  const others = [file_cedana_daemon_v1_error];
   router.service(DaemonService, daemonService(engine, draining.signal));
   router.service(Health, healthService([DaemonService.typeName], draining.signal));
-  router.service(
-    ServerReflection,
-    reflectionService([...described, ServerReflection, ServerReflectionAlpha]),
-  );
-  router.service(
-    ServerReflectionAlpha,
-    reflectionAlphaService([...described, ServerReflection, ServerReflectionAlpha]),
-  );
+  router.service(ServerReflection, reflectionService(described, others));
+  router.service(ServerReflectionAlpha, reflectionAlphaService(described, others));
 
   const handler = createHandler({ router, identityOf: (request) => identityOf(request), log });
   const own = ownIdentity();

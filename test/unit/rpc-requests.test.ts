@@ -25,8 +25,11 @@ function refusal(check: () => unknown): string {
   throw new Error("it was accepted");
 }
 
-const dump = (request: MessageInitShape<typeof DumpRequestSchema>) =>
-  requests.dump(create(DumpRequestSchema, { ...request, target: { target: { case: "pid", value: 5 } } }));
+const dump = (request: MessageInitShape<typeof DumpRequestSchema>) => {
+  const message = create(DumpRequestSchema, request);
+  message.target ??= create(TargetSchema, { target: { case: "pid", value: 5 } });
+  return requests.dump(message);
+};
 const run = (request: MessageInitShape<typeof RunRequestSchema>) =>
   requests.run(create(RunRequestSchema, { args: ["true"], ...request }));
 const restore = (request: MessageInitShape<typeof RestoreRequestSchema>) =>
