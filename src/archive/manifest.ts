@@ -55,7 +55,8 @@ export interface Manifest {
   shellJob: boolean;
   /** Dumped with CRIU's --unprivileged. */
   unprivileged: boolean;
-  tty: { key: string; rows: number; cols: number } | null;
+  /** The terminal it runs on: CRIU's key, its size, and its struct termios in base64. */
+  tty: { key: string; rows: number; cols: number; attributes: string } | null;
   stdio: ManifestStdio[];
   /** Whoever held the other end of the job's stdin has closed it. */
   stdinEnded: boolean;
@@ -125,7 +126,12 @@ function matching(fields: Fields, name: string, pattern: RegExp, fail: Fail): st
 }
 
 function parseTty(fields: Fields): Manifest["tty"] {
-  return { key: fields.string("key"), rows: fields.count("rows", 65535), cols: fields.count("cols", 65535) };
+  return {
+    key: fields.string("key"),
+    rows: fields.count("rows", 65535),
+    cols: fields.count("cols", 65535),
+    attributes: fields.string("attributes", 255),
+  };
 }
 
 function parseStdio(fields: Fields): ManifestStdio {
