@@ -30,7 +30,7 @@ async function dispatch(argv: readonly string[], io: Io): Promise<number> {
     return 0;
   }
   if (asked("version")) {
-    const { versionLine } = await import("./version.ts");
+    const { versionLine } = await import("../version.ts");
     io.out(`${versionLine()}\n`);
     return 0;
   }

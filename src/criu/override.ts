@@ -76,6 +76,15 @@ export function optionsFromJson(json: string | undefined, direction: "dump" | "r
   return args;
 }
 
+/** What the JSON says about the tree's fate after a dump; undefined when it says nothing. */
+export function leavesRunning(json: string | undefined): boolean | undefined {
+  if (json === undefined || json === "") return undefined;
+  const values = new Map(parse(json));
+  const [running, stopped] = [values.get("leave_running"), values.get("leave_stopped")];
+  if (stopped === true) return true;
+  return typeof running === "boolean" ? running : undefined;
+}
+
 function toFlags(name: string, { kind, flag }: Field, value: unknown): string[] {
   switch (kind) {
     case "switch":

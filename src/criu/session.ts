@@ -4,7 +4,7 @@ import { CedanaError, errnoOf } from "../errors.ts";
 import type { Identity } from "../system/caller.ts";
 import { cleanEnvironment } from "../system/self.ts";
 import { startAs } from "../system/spawn.ts";
-import { type Hook, openHook } from "./hook.ts";
+import { openHook } from "./hook.ts";
 import {
   type DumpCommand,
   dumpArguments,
@@ -100,20 +100,21 @@ export function explainFailure(workDir: string): Explanation {
 
 export type DumpChoices = Omit<DumpCommand, "imagesDir" | "workDir" | "actionScript" | "unprivileged">;
 
-/**
- * Dumps a tree. Unless it is left running, `whenDumped` runs while the tree is still frozen: when it throws, the tree
- * runs on and the error is thrown; when it returns, the tree is killed. Failures of CRIU are `CriuFailure`s.
- */
-export async function criuDump(
-  criu: Criu,
-  choices: DumpChoices,
-  hookScript: string,
-  whenDumped: () => Promise<void>,
-) {
+/** A tree whose images are complete. Unless it was left running it is still frozen, and waits for one of the two. */
+export interface Dumped {
+  /** Lets CRIU end the tree; throws when CRIU could not. */
+  finish(): Promise<void>;
+  /** Lets the tree run on as if nothing had been. */
+  undo(): Promise<void>;
+}
+
+/** Dumps a tree; throws `CriuFailure`, after which the tree runs on. */
+export async function criuDump(criu: Criu, choices: DumpChoices, hookScript: string): Promise<Dumped> {
   const imagesFd = openFolder(criu.imagesDir);
   const workFd = openFolder(criu.workDir);
   const hook = choices.leaveRunning ? undefined : openHook(uidOf(criu.identity));
   const fds = [imagesFd, workFd, ...(hook?.fds ?? [])];
+  let running: Running;
   try {
     const args = dumpArguments({
       ...choices,
@@ -123,31 +124,28 @@ export async function criuDump(
       actionScript: hook === undefined ? undefined : hookScript,
     });
     const env = { CEDANA_HOOK_OUT: String(firstFd + 2), CEDANA_HOOK_IN: String(firstFd + 3) };
-    const running = await start(criu, args, fds, env).finally(() => hook?.handedOver());
-    const failure = hook === undefined ? undefined : await settle(hook, whenDumped);
-    const code = await running.exited;
-    if (failure !== undefined) throw failure.error;
-    if (code !== 0) throw new CriuFailure(explainFailure(criu.workDir));
-    if (hook === undefined) await whenDumped();
+    running = await start(criu, args, fds, env);
   } finally {
+    hook?.handedOver();
     closeSync(imagesFd);
     closeSync(workFd);
   }
-}
-
-async function settle(hook: Hook, whenDumped: () => Promise<void>): Promise<{ error: unknown } | undefined> {
-  let done = false;
-  try {
-    if (await hook.reached()) {
-      await whenDumped();
-      done = true;
-    }
-    return undefined;
-  } catch (error) {
-    return { error };
-  } finally {
-    hook.answer(done);
+  const frozen = await hook?.reached();
+  if (hook === undefined || frozen !== true) {
+    hook?.answer(false);
+    if ((await running.exited) !== 0) throw new CriuFailure(explainFailure(criu.workDir));
+    return { finish: async () => {}, undo: async () => {} };
   }
+  return {
+    finish: async () => {
+      hook.answer(true);
+      if ((await running.exited) !== 0) throw new CriuFailure(explainFailure(criu.workDir));
+    },
+    undo: async () => {
+      hook.answer(false);
+      await running.exited;
+    },
+  };
 }
 
 /** CRIU said no; the engine turns it into a sentence about the person's process or checkpoint. */

@@ -2,12 +2,13 @@
  * What the engine offers to its two callers, the RPC service and the command line's --no-server path.
  * Every call says who asks; the engine checks that they may.
  */
+
+import type { CheckpointContent } from "../criu/images/content.ts";
 import type { HealthItem } from "../health/types.ts";
 import type { CheckpointRecord, Compression, JobExit, JobRecord } from "../jobs/types.ts";
 import type { Profile } from "../profiling/profile.ts";
 import type { Identity } from "../system/caller.ts";
 import type { ProcessInfo } from "../system/describe.ts";
-import type { CheckpointContent } from "../criu/images/content.ts";
 
 export type Target = { pid: number } | { jid: string };
 
@@ -112,7 +113,13 @@ export interface AttachOptions {
 
 export interface Engine {
   run(options: RunOptions): Promise<{ job: JobView; profile: Profile }>;
-  manage(options: { caller: Identity; type: string; pid: number; jid?: string; upcoming: boolean }): Promise<JobView>;
+  manage(options: {
+    caller: Identity;
+    type: string;
+    pid: number;
+    jid?: string;
+    upcoming: boolean;
+  }): Promise<JobView>;
   dump(options: DumpOptions): Promise<{ checkpoint: CheckpointRecord; frozenUs: number; profile: Profile }>;
   restore(options: RestoreOptions): Promise<{ job: JobView; profile: Profile }>;
   freeze(options: { caller: Identity; target: Target }): Promise<number[]>;
@@ -121,8 +128,17 @@ export interface Engine {
   get(options: { caller: Identity; target: Target }): Promise<JobView>;
   list(options: { caller: Identity; all: boolean }): Promise<JobView[]>;
   kill(options: { caller: Identity; jids: string[]; all: boolean; signal: number }): Promise<string[]>;
-  delete(options: { caller: Identity; jids: string[]; all: boolean; checkpoints: boolean }): Promise<string[]>;
-  checkpoint(options: { caller: Identity; id: string; inspect: boolean }): Promise<{ checkpoint: CheckpointRecord; content?: CheckpointContent }>;
+  delete(options: {
+    caller: Identity;
+    jids: string[];
+    all: boolean;
+    checkpoints: boolean;
+  }): Promise<string[]>;
+  checkpoint(options: {
+    caller: Identity;
+    id: string;
+    inspect: boolean;
+  }): Promise<{ checkpoint: CheckpointRecord; content?: CheckpointContent }>;
   checkpoints(options: { caller: Identity; jid?: string }): Promise<CheckpointRecord[]>;
   deleteCheckpoint(options: { caller: Identity; id: string }): Promise<CheckpointRecord>;
   query(options: QueryOptions): Promise<ProcessInfo[]>;

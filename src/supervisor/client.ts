@@ -15,7 +15,11 @@ import type { ControlRequest, ControlState, SupervisorReady, SupervisorSpec } fr
 export async function startSupervisor(spec: SupervisorSpec): Promise<{ pid: number; startTime: bigint }> {
   const specFile = memoryFile("supervisor-spec", JSON.stringify(spec));
   const status = pipe();
-  const complaints = openSync(`${spec.folder}/supervisor.log`, constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC, 0o600);
+  const complaints = openSync(
+    `${spec.folder}/supervisor.log`,
+    constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC,
+    0o600,
+  );
   const handOver: number[] = [];
   handOver[specFd - 3] = specFile;
   handOver[statusFd - 3] = status.write;
@@ -59,7 +63,10 @@ export function connectSupervisor(path: string): Promise<Socket | undefined> {
 }
 
 /** Asks or tells a supervisor something; undefined when there is none. */
-export async function controlSupervisor(path: string, request: ControlRequest): Promise<ControlState | undefined> {
+export async function controlSupervisor(
+  path: string,
+  request: ControlRequest,
+): Promise<ControlState | undefined> {
   const socket = await connectSupervisor(path);
   if (socket === undefined) return undefined;
   try {

@@ -9,9 +9,9 @@
  */
 import { constants, openSync, writeSync } from "node:fs";
 import type { Socket } from "node:net";
-import { actAs } from "../system/identity.ts";
 import type { Identity } from "../system/caller.ts";
-import { encodeFrame, encodeJson, type FrameKind, frame } from "./frames.ts";
+import { actAs } from "../system/identity.ts";
+import { encodeFrame, encodeJson, type FrameKind, type frame } from "./frames.ts";
 import { Tail } from "./tail.ts";
 
 /** A client with more than this on its way is "behind". */

@@ -1,11 +1,11 @@
 /** The supervisor's socket: attach and control. Its folder lets only the daemon's user in. */
 import { rmSync } from "node:fs";
 import { createServer, type Server, type Socket } from "node:net";
+import type { WindowSize } from "../system/pty.ts";
 import { decodeJson, encodeJson, type Frame, FrameReader, frame } from "./frames.ts";
 import type { Output } from "./output.ts";
 import type { ControlRequest, ControlState } from "./spec.ts";
 import type { JobStdio } from "./stdio.ts";
-import type { WindowSize } from "../system/pty.ts";
 
 export interface Hello {
   noStdin: boolean;
@@ -36,7 +36,9 @@ function accept(socket: Socket, served: Served): void {
         const hello = decodeJson<Hello>(payload);
         noStdin = hello.noStdin;
         if (hello.terminal !== undefined) served.stdio.resize(hello.terminal);
-        socket.write(encodeJson(frame.started, { jid: served.jid, tty: served.stdio.terminal !== undefined }));
+        socket.write(
+          encodeJson(frame.started, { jid: served.jid, tty: served.stdio.terminal !== undefined }),
+        );
         served.output.attach(socket);
         break;
       }

@@ -28,7 +28,9 @@ export interface RestoreStart {
   criuIdentity: CriuIdentity;
   imagesDir: string;
   workDir: string;
-  choices: Omit<RestoreChoices, "inherit">;
+  choices: Omit<RestoreChoices, "inherit" | "leaveStopped">;
+  /** The tree stays stopped until somebody continues it. */
+  leaveStopped: boolean;
   stdio: Replaced[];
   /** The terminal it was dumped on: CRIU's key, and its termios. */
   terminal?: { key: string; attributes: string };

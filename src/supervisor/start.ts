@@ -9,8 +9,8 @@ import { type ChildExit, reap, reapOrphans } from "../system/children.ts";
 import type { ExecFailure } from "../system/exec.ts";
 import { closeAll, seekToEnd } from "../system/fd.ts";
 import { actAs } from "../system/identity.ts";
-import { readStat } from "../system/proc.ts";
-import { setForeground, setTerminalAttributes, takeTerminal } from "../system/pty.ts";
+import { hasCapabilities, processTree, readStat } from "../system/proc.ts";
+import { setForeground, setTerminalAttributes } from "../system/pty.ts";
 import { startAs } from "../system/spawn.ts";
 import type { Replaced, RestoreStart, RunStart } from "./spec.ts";
 import type { JobStdio } from "./stdio.ts";
@@ -20,8 +20,15 @@ export interface StartedJob {
   exited: Promise<ChildExit>;
 }
 
-export async function startRun(start: RunStart, identity: Identity, stdio: JobStdio): Promise<StartedJob> {
-  const spec = { ...start, identity, capabilities: [], session: true, terminal: stdio.terminal !== undefined, inherit: [] };
+/** In a session of its own, unless it is to stay in its caller's and be stopped by that one's Ctrl+C. */
+export async function startRun(
+  start: RunStart,
+  identity: Identity,
+  stdio: JobStdio,
+  { session = true } = {},
+): Promise<StartedJob> {
+  const terminal = session && stdio.terminal !== undefined;
+  const spec = { ...start, identity, capabilities: [], session, terminal, inherit: [] };
   const started = await startAs(spec, stdio.fds);
   stdio.handedOver();
   if (!started.ok) throw startFailure(started.failure, start);
@@ -36,27 +43,49 @@ function bunExit(child: Subprocess): ChildExit {
   return { code: signal === 0 ? (child.exitCode ?? 0) : 128 + signal, signal };
 }
 
-export function startFailure({ step, errno, message }: ExecFailure, start: { args: string[]; cwd: string }): CedanaError {
+export function startFailure(
+  { step, errno, message }: ExecFailure,
+  start: { args: string[]; cwd: string },
+): CedanaError {
   const ENOENT = 2;
-  const why = message.replace(/^[A-Z]+: /, "").replace(/, \w+ '.*$/, "").toLowerCase();
+  const why = message
+    .replace(/^[A-Z]+: /, "")
+    .replace(/, \w+ '.*$/, "")
+    .toLowerCase();
   if (step === "cwd") {
-    return new CedanaError({ reason: "PATH_NOT_FOUND", message: `cannot enter the folder ${start.cwd}: ${why}` });
+    return new CedanaError({
+      reason: "PATH_NOT_FOUND",
+      message: `cannot enter the folder ${start.cwd}: ${why}`,
+    });
   }
   const name = start.args[0] ?? "";
   if (step === "exec" && errno === ENOENT) {
     const hint = name.includes("/") ? undefined : "give its full path, or check PATH";
-    return new CedanaError({ reason: "COMMAND_NOT_FOUND", message: `cannot run "${name}": command not found`, hint });
+    return new CedanaError({
+      reason: "COMMAND_NOT_FOUND",
+      message: `cannot run "${name}": command not found`,
+      hint,
+    });
   }
   return new CedanaError({ reason: "PATH_NOT_USABLE", message: `cannot run "${name}": ${why}` });
 }
 
-export async function startRestore(start: RestoreStart, identity: Identity, stdio: JobStdio): Promise<StartedJob> {
+export async function startRestore(
+  start: RestoreStart,
+  identity: Identity,
+  stdio: JobStdio,
+): Promise<StartedJob> {
   const reopened: number[] = [];
   try {
-    const inherit = start.stdio.map((entry) => ({ key: entry.key, fd: fdFor(entry, identity, stdio, reopened) }));
+    const inherit = start.stdio.map((entry) => ({
+      key: entry.key,
+      fd: fdFor(entry, identity, stdio, reopened),
+    }));
     if (start.terminal !== undefined) prepareTerminal(start, inherit, stdio);
     const pid = await restore(start, inherit);
-    if (start.choices.shellJob && start.terminal !== undefined) setForeground(stdio.fds[0], readStat(pid)?.pgrp ?? pid);
+    if (start.criuIdentity.kind === "user") release(pid, start);
+    if (start.choices.shellJob && start.terminal !== undefined)
+      setForeground(stdio.fds[0], readStat(pid)?.pgrp ?? pid);
     if (start.stdinEnded) stdio.input.end();
     return { pid, exited: waitFor(pid) };
   } finally {
@@ -70,12 +99,8 @@ function prepareTerminal(start: RestoreStart, inherit: { key: string; fd: number
   if (start.terminal === undefined) return;
   setTerminalAttributes(slave, start.terminal.attributes);
   inherit.push({ key: start.terminal.key, fd: slave });
-  // A job that led no session lives in ours from now on, and needs our terminal as its controlling one. Moving the
-  // foreground from the background sends SIGTTOU.
-  if (start.choices.shellJob) {
-    process.on("SIGTTOU", () => {});
-    takeTerminal(slave);
-  }
+  // A job that led no session lives in ours from now on, and needs our terminal as its controlling one.
+  if (start.choices.shellJob) stdio.claim();
 }
 
 function fdFor(entry: Replaced, identity: Identity, stdio: JobStdio, reopened: number[]): number {
@@ -89,20 +114,45 @@ function fdFor(entry: Replaced, identity: Identity, stdio: JobStdio, reopened: n
   } catch (error) {
     const message = `cannot open ${path}, where the process writes to: ${messageOf(error)}`;
     const hint = "send the output elsewhere with --out FILE or --attachable";
-    throw new CedanaError({ reason: errnoOf(error) === "ENOENT" ? "PATH_NOT_FOUND" : "PATH_NOT_USABLE", message, hint });
+    throw new CedanaError({
+      reason: errnoOf(error) === "ENOENT" ? "PATH_NOT_FOUND" : "PATH_NOT_USABLE",
+      message,
+      hint,
+    });
   }
 }
 
 async function restore(start: RestoreStart, inherit: { key: string; fd: number }[]): Promise<number> {
   const { criu: command, criuIdentity, imagesDir, workDir, choices } = start;
-  const unique = inherit.filter(({ key }, index) => inherit.findIndex((other) => other.key === key) === index);
+  const unique = inherit.filter(
+    ({ key }, index) => inherit.findIndex((other) => other.key === key) === index,
+  );
   try {
-    return await criuRestore({ command, identity: criuIdentity, imagesDir, workDir }, { ...choices, inherit: unique });
+    const leaveStopped = start.leaveStopped || criuIdentity.kind === "user";
+    return await criuRestore(
+      { command, identity: criuIdentity, imagesDir, workDir },
+      { ...choices, leaveStopped, inherit: unique },
+    );
   } catch (error) {
     if (!(error instanceof CriuFailure)) throw error;
     const { reason, why, hint, details } = error.explanation;
     throw new CedanaError({ reason, message: `cannot restore: ${why}`, hint, details, cause: error });
   }
+}
+
+/**
+ * What an ordinary user had restored is stopped until it was looked at: a forged image could ask CRIU to leave the
+ * process some of CRIU's own capabilities. What the kernel says of the process cannot be forged.
+ */
+function release(root: number, start: RestoreStart): void {
+  const tree = processTree(root);
+  const capable = tree.find((pid) => hasCapabilities(pid));
+  if (capable !== undefined) {
+    for (const pid of tree) process.kill(pid, "SIGKILL");
+    const message = `cannot restore: process ${capable} of the checkpoint asks for capabilities`;
+    throw new CedanaError({ reason: "PERMISSION_DENIED", message, hint: "only root may restore it" });
+  }
+  if (!start.leaveStopped) for (const pid of tree.toReversed()) process.kill(pid, "SIGCONT");
 }
 
 /** Resolves when a child that Bun did not start ends. */

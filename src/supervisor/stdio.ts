@@ -8,8 +8,8 @@ import {
   openPty,
   openSlave,
   setWindowSize,
+  takeTerminal,
   terminalAttributes,
-  terminalKeyOf,
   type WindowSize,
   windowSize,
 } from "../system/pty.ts";
@@ -22,10 +22,10 @@ export type Sink = (data: Uint8Array) => Promise<void>;
 export interface JobStdio {
   /** The job's ends, owned until `handedOver`. */
   fds: [number, number, number];
-  /** With a terminal: CRIU's key of the slave. */
-  terminalKey?: string;
   /** With a terminal: its size and termios now. */
   terminal?: () => WindowSize & { attributes: string };
+  /** With a terminal: makes it this process's controlling one, for a job that lives in our session. */
+  claim(): void;
   /** Closes the job's ends once it has them. */
   handedOver(): void;
   /** Starts reading; resolves when every output has ended. */
@@ -96,6 +96,7 @@ export function openPipes(): JobStdio {
     },
     input: new Input(stdin.write, true),
     resize: () => {},
+    claim: () => {},
   };
 }
 
@@ -109,12 +110,12 @@ export function openTerminal(size: WindowSize): JobStdio {
   const slave = openSlave(pty);
   return {
     fds: [slave, slave, slave],
-    terminalKey: terminalKeyOf(slave),
     terminal: () => ({ ...windowSize(pty.master), attributes: terminalAttributes(pty.master) }),
     handedOver: () => closeAll([slave]),
     pump: (onStdout) => pumpTerminal(pty.master, onStdout),
     input: new Input(pty.master, false),
     resize: (next) => setWindowSize(pty.master, next),
+    claim: () => takeTerminal(slave),
   };
 }
 

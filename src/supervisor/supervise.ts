@@ -60,7 +60,10 @@ function facts(error: unknown) {
   return { reason: "INTERNAL" as const, message: messageOf(error) };
 }
 
-async function supervise(spec: SupervisorSpec, ready: (pid: number, startTime: bigint) => void): Promise<void> {
+async function supervise(
+  spec: SupervisorSpec,
+  ready: (pid: number, startTime: bigint) => void,
+): Promise<void> {
   becomeSubreaper();
   const output = new Output(spec.attachFollows);
   if (spec.log !== undefined) openLog(output, spec.log, spec);
@@ -74,7 +77,9 @@ async function supervise(spec: SupervisorSpec, ready: (pid: number, startTime: b
   const server = await serve(spec.socket, { output, stdio, jid: spec.jid, onCheckpointed });
   const { start } = spec;
   const job =
-    start.kind === "run" ? await startRun(start, spec.identity, stdio) : await startRestore(start, spec.identity, stdio);
+    start.kind === "run"
+      ? await startRun(start, spec.identity, stdio)
+      : await startRestore(start, spec.identity, stdio);
   const startTime = readStat(job.pid)?.startTime ?? 0n;
   const pumped = stdio.pump(
     (data) => output.write(frame.stdout, data),
@@ -85,9 +90,10 @@ async function supervise(spec: SupervisorSpec, ready: (pid: number, startTime: b
   await Promise.race([pumped, Bun.sleep(drainMs)]);
   exit.checkpointed = checkpointed;
   output.tail.save(tailPath(spec.folder));
-  writeExit(spec.folder, { pid: job.pid, startTime, bootId: bootId() }, exit);
+  // The socket goes before the exit is told: who has read of it may start the job's next supervisor on the same path.
   server.close();
   rmSync(spec.socket, { force: true });
+  writeExit(spec.folder, { pid: job.pid, startTime, bootId: bootId() }, exit);
   await output.end(frame.exit, exit);
   await waitForOrphans();
 }
@@ -100,8 +106,14 @@ function openLog(output: Output, path: string, { identity }: SupervisorSpec): vo
   try {
     output.openLog(path, identity);
   } catch (error) {
-    const message = `cannot write the log ${path}: ${messageOf(error).replace(/^[A-Z]+: /, "").replace(/, \w+ '.*$/, "")}`;
-    throw new CedanaError({ reason: "PATH_NOT_USABLE", message, hint: "choose another file with --out, or --attachable" });
+    const message = `cannot write the log ${path}: ${messageOf(error)
+      .replace(/^[A-Z]+: /, "")
+      .replace(/, \w+ '.*$/, "")}`;
+    throw new CedanaError({
+      reason: "PATH_NOT_USABLE",
+      message,
+      hint: "choose another file with --out, or --attachable",
+    });
   }
 }
 

@@ -12,7 +12,11 @@ export class Tail {
     this.chunks.push({ frame, size });
     this.size += size;
     // Whole chunks only: the oldest goes when what is left is still a full tail.
-    for (let first = this.chunks[0]; first !== undefined && this.size - first.size >= tailBytes; first = this.chunks[0]) {
+    for (
+      let first = this.chunks[0];
+      first !== undefined && this.size - first.size >= tailBytes;
+      first = this.chunks[0]
+    ) {
       this.size -= first.size;
       this.chunks.shift();
     }

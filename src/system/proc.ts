@@ -86,6 +86,14 @@ export function readCredentials(pid: number): ProcCredentials | undefined {
   };
 }
 
+/** Whether any thread of a process holds a capability, or could raise one. */
+export function hasCapabilities(pid: number): boolean {
+  return listDir(`/proc/${pid}/task`).some((task) => {
+    const status = readStatus(Number(task));
+    return ["CapInh", "CapPrm", "CapEff", "CapAmb"].some((set) => /[^0]/.test(status?.get(set) ?? ""));
+  });
+}
+
 /** Root first, then every descendant; a process that vanishes meanwhile is left out. */
 export function processTree(root: number): number[] {
   const tree = [root];

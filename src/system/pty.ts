@@ -1,6 +1,6 @@
 /** Pseudo-terminals that outlive a restore: Bun's own shows no master fd. */
 import { ptr } from "bun:ffi";
-import { constants, fstatSync, openSync } from "node:fs";
+import { constants, openSync } from "node:fs";
 import { check, libc } from "./libc.ts";
 
 const O_RDWR = 2;
@@ -66,8 +66,13 @@ export function setTerminalAttributes(fd: number, attributes: string): void {
   check("TCSETS", libc.ioctl(fd, BigInt(TCSETS), ptr(bytes)));
 }
 
+const SIGTTOU = 22;
+const SIG_IGN = 1n;
+
 /** Makes `group` the one that gets the terminal's Ctrl+C and may read from it; the terminal must be ours. */
 export function setForeground(fd: number, group: number): void {
+  // From the background this sends SIGTTOU; only one that is ignored (a handler does not do) lets the call through.
+  libc.signal(SIGTTOU, SIG_IGN);
   check("tcsetpgrp", libc.tcsetpgrp(fd, group));
 }
 
@@ -77,11 +82,6 @@ export function takeTerminal(fd: number): void {
 }
 
 /** CRIU's name for a terminal, for --external and --inherit-fd: "tty[rdev:dev]" in hex. */
-export function terminalKey(fdOrStat: { rdev: number; dev: number }): string {
-  return `tty[${fdOrStat.rdev.toString(16)}:${fdOrStat.dev.toString(16)}]`;
-}
-
-/** The same of an open fd. */
-export function terminalKeyOf(fd: number): string {
-  return terminalKey(fstatSync(fd));
+export function terminalKey({ rdev, dev }: { rdev: number; dev: number }): string {
+  return `tty[${rdev.toString(16)}:${dev.toString(16)}]`;
 }

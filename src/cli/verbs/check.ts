@@ -40,10 +40,8 @@ export const check = defineCommand({
   },
   args,
   async run(call) {
-    const { openEngine } = await import("../../engine/engine.ts");
-    const { ownIdentity } = await import("../../system/caller.ts");
-    const engine = await openEngine(configOf(call));
-    return report(call, await engine.health({ caller: ownIdentity(), full: call.args.full === true }));
+    const { checkHealth } = await import("../../health/check.ts");
+    return report(call, await checkHealth({ config: configOf(call), full: call.args.full === true }));
   },
 });
 

@@ -34,7 +34,7 @@ const daemonStart = defineCommand({
       call,
       args.db === undefined ? {} : { "db.path": { flag: "--db", value: args.db } },
     );
-    const { startDaemon } = await import("../../engine/daemon.ts");
+    const { startDaemon } = await import("../../rpc/daemon.ts");
     return startDaemon(config);
   },
 });

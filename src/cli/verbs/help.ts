@@ -35,7 +35,7 @@ export const versionCommand = defineCommand({
   meta: { name: "version", description: "Print version, commit and Bun" },
   args: {},
   async run({ io }) {
-    const { versionLine } = await import("../version.ts");
+    const { versionLine } = await import("../../version.ts");
     io.out(`${versionLine()}\n`);
     return 0;
   },

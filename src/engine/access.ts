@@ -1,0 +1,103 @@
+/** Who may do what: root everything, others what is theirs. The kernel told who asks. */
+import { CedanaError } from "../errors.ts";
+import type { JobRecord } from "../jobs/types.ts";
+import type { Identity } from "../system/caller.ts";
+import {
+  bootId,
+  isKernelThread,
+  type ProcStat,
+  processTree,
+  readCredentials,
+  readStat,
+} from "../system/proc.ts";
+import type { Target } from "./api.ts";
+import type { EngineContext } from "./context.ts";
+
+/** Whoever runs the daemon may do with it what he could do without it. */
+export function isPrivileged(caller: Identity): boolean {
+  return caller.uid === 0 || caller.uid === process.geteuid?.();
+}
+
+export function mayUse(caller: Identity, owner: { uid: number }): boolean {
+  return isPrivileged(caller) || owner.uid === caller.uid;
+}
+
+function refused(what: string): CedanaError {
+  return new CedanaError({
+    reason: "PERMISSION_DENIED",
+    message: `${what} belongs to another user`,
+    hint: "use sudo",
+  });
+}
+
+/** The job, if there is one and it is the caller's. */
+export function findJob(context: EngineContext, caller: Identity, jid: string): JobRecord {
+  const job = context.store.getJob(jid);
+  if (job === undefined) {
+    throw new CedanaError({
+      reason: "JOB_NOT_FOUND",
+      message: `no job named ${jid}`,
+      hint: "list them with: cedana ps",
+    });
+  }
+  if (!mayUse(caller, job)) throw refused(`job ${jid}`);
+  return job;
+}
+
+/** A running process that is the caller's and can be worked on: none of the kernel's, no zombie. */
+export function findProcess(caller: Identity, pid: number): ProcStat {
+  const stat = readStat(pid);
+  const credentials = readCredentials(pid);
+  if (stat === undefined || credentials === undefined) {
+    throw new CedanaError({ reason: "PROCESS_NOT_FOUND", message: `no process ${pid}` });
+  }
+  if (isKernelThread(stat)) {
+    throw new CedanaError({
+      reason: "KERNEL_THREAD",
+      message: `process ${pid} (${stat.comm}) is a thread of the kernel`,
+    });
+  }
+  if (!isPrivileged(caller) && credentials.uids.some((uid) => uid !== caller.uid))
+    throw refused(`process ${pid}`);
+  if (stat.state === "Z" || stat.state === "X") {
+    throw new CedanaError({
+      reason: "PROCESS_NOT_FOUND",
+      message: `process ${pid} (${stat.comm}) has ended already`,
+    });
+  }
+  return stat;
+}
+
+/** The processes of a tree, root first, all of them the caller's. */
+export function findTree(caller: Identity, pid: number): number[] {
+  const tree = processTree(pid);
+  for (const member of tree) if (readStat(member)?.state !== "Z") findProcess(caller, member);
+  return tree;
+}
+
+/** The running process of a target, and the job it is. */
+export function findTarget(
+  context: EngineContext,
+  caller: Identity,
+  target: Target,
+): { job?: JobRecord; stat: ProcStat } {
+  if ("jid" in target) {
+    const job = findJob(context, caller, target.jid);
+    const stat = readStat(job.process.pid);
+    if (stat === undefined || stat.startTime !== job.process.startTime || stat.state === "Z")
+      throw halted(job);
+    return { job, stat: findProcess(caller, job.process.pid) };
+  }
+  const stat = findProcess(caller, target.pid);
+  return { job: jobOf(context, stat), stat };
+}
+
+/** The job whose root this very process is. */
+export function jobOf({ store }: EngineContext, stat: ProcStat): JobRecord | undefined {
+  return store.findByPid({ pid: stat.pid, startTime: stat.startTime, bootId: bootId() });
+}
+
+export function halted(job: { jid: string }): CedanaError {
+  const hint = `bring it back with: cedana restore job ${job.jid}`;
+  return new CedanaError({ reason: "JOB_HALTED", message: `job ${job.jid} is not running`, hint });
+}

@@ -1,0 +1,27 @@
+/** Work that goes on after its call has answered, and that a daemon which stops gives up. */
+export type Report = (what: string, error: unknown) => void;
+
+export class Background {
+  private readonly running = new Set<Promise<void>>();
+  private readonly stop = new AbortController();
+
+  constructor(private readonly report: Report) {}
+
+  /** Its caller has gone: what it throws is reported to whoever looks after this process. */
+  add(what: string, work: (signal: AbortSignal) => Promise<unknown>): void {
+    const done = work(this.stop.signal).then(
+      () => {},
+      (error: unknown) => {
+        if (!this.stop.signal.aborted) this.report(what, error);
+      },
+    );
+    this.running.add(done);
+    void done.then(() => this.running.delete(done));
+  }
+
+  /** Tells all of it to stop, and resolves when it has. */
+  async idle(): Promise<void> {
+    this.stop.abort();
+    await Promise.all(this.running);
+  }
+}

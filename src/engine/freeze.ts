@@ -1,0 +1,46 @@
+/**
+ * freeze and unfreeze: SIGSTOP and SIGCONT to the whole tree. A cgroup freezer would be invisible to the processes, but
+ * needs them moved to a group of their own, which a later dump would have to bring along.
+ */
+import { CedanaError } from "../errors.ts";
+import type { Identity } from "../system/caller.ts";
+import { readStat } from "../system/proc.ts";
+import { findTarget, findTree } from "./access.ts";
+import type { Target } from "./api.ts";
+import type { EngineContext } from "./context.ts";
+
+/** How often the tree is looked at again for children that were born while it was being stopped. */
+const rounds = 100;
+
+export function freeze(context: EngineContext, caller: Identity, target: Target): number[] {
+  const { stat } = findTarget(context, caller, target);
+  for (let round = 0; round < rounds; round++) {
+    const running = findTree(caller, stat.pid).filter((pid) => readStat(pid)?.state !== "Z");
+    const loose = running.filter((pid) => readStat(pid)?.state !== "T");
+    if (loose.length === 0) return running;
+    signalAll(loose, "SIGSTOP");
+    Bun.sleepSync(1);
+  }
+  const message = `process ${stat.pid} cannot be frozen: it is in uninterruptible sleep, or forks faster than it is stopped`;
+  signalAll(findTree(caller, stat.pid), "SIGCONT");
+  throw new CedanaError({ reason: "NOT_SUPPORTED", message, hint: "try again" });
+}
+
+export function unfreeze(context: EngineContext, caller: Identity, target: Target): number[] {
+  const { stat } = findTarget(context, caller, target);
+  // Children first: a parent that wakes before them would see them stopped.
+  const tree = findTree(caller, stat.pid).filter((pid) => readStat(pid)?.state !== "Z");
+  signalAll(tree.toReversed(), "SIGCONT");
+  return tree;
+}
+
+function signalAll(pids: number[], signal: "SIGSTOP" | "SIGCONT"): void {
+  for (const pid of pids) {
+    try {
+      process.kill(pid, signal);
+    } catch (error) {
+      // Ended between the look and the signal: nothing left to stop.
+      if (readStat(pid) !== undefined) throw error;
+    }
+  }
+}

@@ -1,0 +1,57 @@
+/** A checkpoint's images as a folder that CRIU can read: the checkpoint itself, or an unpacked copy that goes again. */
+
+import { FIRST_FD } from "../archive/client.ts";
+import type { OpenCheckpoint } from "../archive/open.ts";
+import { createPartial, discard } from "../archive/partial.ts";
+import type { Identity } from "../system/caller.ts";
+import { actAs } from "../system/identity.ts";
+import { archiveWorker } from "./archive_worker.ts";
+import type { EngineContext } from "./context.ts";
+
+export interface Images extends AsyncDisposable {
+  /** Path of the folder, for this process. */
+  dir: string;
+}
+
+export interface ImagesOptions {
+  source: OpenCheckpoint;
+  /** What errors call it. */
+  path: string;
+  caller: Identity;
+  /** Compare every byte of a plain folder with its checksums, where it has some. An archive's are always compared. */
+  content: boolean;
+  signal?: AbortSignal;
+}
+
+/** Verifies while it opens: what comes back is what was dumped. The source stays the caller's to close. */
+export async function openImages(context: EngineContext, options: ImagesOptions): Promise<Images> {
+  const { source, path, caller, content, signal } = options;
+  const opened = `/proc/self/fd/${FIRST_FD}`;
+  if (source.compression === "none") {
+    await archiveWorker({ verb: "verify", folder: opened, label: path, content }, caller, signal, [
+      source.fd,
+    ]);
+    return { dir: `/proc/self/fd/${source.fd}`, [Symbol.asyncDispose]: async () => {} };
+  }
+  const { dir } = context.config.checkpoint;
+  const partial = actAs(caller, () => createPartial({ dir, name: `restore-${source.manifest.id}` }));
+  context.store.addPartial(partial.path);
+  const remove = async () => {
+    actAs(caller, () => discard(partial));
+    context.store.removePartial(partial.path);
+  };
+  try {
+    const request = {
+      verb: "unpack" as const,
+      archive: opened,
+      folder: partial.images,
+      label: path,
+      folderLabel: dir,
+    };
+    await archiveWorker(request, caller, signal, [source.fd]);
+  } catch (error) {
+    await remove();
+    throw error;
+  }
+  return { dir: partial.images, [Symbol.asyncDispose]: remove };
+}

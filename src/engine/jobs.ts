@@ -1,0 +1,90 @@
+/** get, list, kill, delete. */
+import { CedanaError } from "../errors.ts";
+import { removeJobFolder } from "../jobs/folder.ts";
+import type { Identity } from "../system/caller.ts";
+import { readStat } from "../system/proc.ts";
+import { findJob, findTarget, halted, mayUse } from "./access.ts";
+import type { Engine, JobView, Target } from "./api.ts";
+import { removeCheckpointOf } from "./checkpoints.ts";
+import type { EngineContext } from "./context.ts";
+import { viewJob } from "./view.ts";
+
+const SIGKILL = 9;
+const SIGCONT = 18;
+
+export function getJob(context: EngineContext, caller: Identity, target: Target): JobView {
+  if ("jid" in target) return viewJob(context, findJob(context, caller, target.jid));
+  const { job } = findTarget(context, caller, target);
+  if (job !== undefined) return viewJob(context, job);
+  const hint = `make it one with: cedana manage process ${target.pid}`;
+  throw new CedanaError({ reason: "JOB_NOT_FOUND", message: `process ${target.pid} is no job`, hint });
+}
+
+export function listJobs(
+  context: EngineContext,
+  { caller, all }: { caller: Identity; all: boolean },
+): JobView[] {
+  const jobs = context.store.listJobs(all ? {} : { host: context.host });
+  return jobs.filter((job) => mayUse(caller, job)).map((job) => viewJob(context, job));
+}
+
+/** Signals the jobs' root processes; with `all`, those that run. */
+export async function killJobs(
+  context: EngineContext,
+  options: Parameters<Engine["kill"]>[0],
+): Promise<string[]> {
+  const { caller, jids, all, signal } = options;
+  const views = all
+    ? listJobs(context, { caller, all: false }).filter(({ status }) => status !== "halted")
+    : jids.map((jid) => viewJob(context, findJob(context, caller, jid)));
+  for (const job of views) if (job.status === "halted") throw halted(job);
+  const number = signal === 0 ? SIGKILL : signal;
+  for (const job of views) signalJob(job, number);
+  if (number === SIGKILL) await Promise.all(views.map((job) => waitUntilHalted(context, job)));
+  return views.map(({ jid }) => jid);
+}
+
+function signalJob({ process: { pid, startTime }, status }: JobView, signal: number): void {
+  // The pid may have gone to another process since we looked.
+  if (readStat(pid)?.startTime !== startTime) return;
+  process.kill(pid, signal);
+  // A frozen job would otherwise get the signal only when it is unfrozen.
+  if (status === "stopped" && signal !== SIGKILL && isEnding(signal)) process.kill(pid, SIGCONT);
+}
+
+function isEnding(signal: number): boolean {
+  const [SIGHUP, SIGINT, SIGQUIT, SIGTERM] = [1, 2, 3, 15];
+  return signal === SIGHUP || signal === SIGINT || signal === SIGQUIT || signal === SIGTERM;
+}
+
+async function waitUntilHalted(context: EngineContext, job: JobView): Promise<void> {
+  for (let waited = 0; waited < 2000; waited += 10) {
+    if (viewJob(context, job).status === "halted") return;
+    await Bun.sleep(10);
+  }
+}
+
+/** Forgets halted jobs, and with `checkpoints` removes what their dumps left on disk. */
+export async function deleteJobs(
+  context: EngineContext,
+  options: Parameters<Engine["delete"]>[0],
+): Promise<string[]> {
+  const { caller, jids, all, checkpoints } = options;
+  const views = all
+    ? listJobs(context, { caller, all: false }).filter(({ status }) => status === "halted")
+    : jids.map((jid) => viewJob(context, findJob(context, caller, jid)));
+  for (const { jid, status } of views) if (status !== "halted") throw running(jid);
+  for (const { jid } of views) {
+    using _lock = context.locks.take(`job ${jid}`, "deleted");
+    const taken = checkpoints ? context.store.listCheckpoints(jid) : [];
+    for (const checkpoint of taken) await removeCheckpointOf(context, caller, checkpoint);
+    context.store.deleteJob(jid);
+    removeJobFolder(context.store.path, jid);
+  }
+  return views.map(({ jid }) => jid);
+}
+
+function running(jid: string): CedanaError {
+  const hint = `end it with: cedana job kill ${jid}`;
+  return new CedanaError({ reason: "JOB_RUNNING", message: `job ${jid} is running`, hint });
+}

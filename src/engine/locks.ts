@@ -1,0 +1,25 @@
+/** One dump or restore at a time of the same thing; the second is refused, so that nobody waits without knowing. */
+import { CedanaError } from "../errors.ts";
+
+export class Locks {
+  private readonly held = new Map<string, string>();
+
+  /** `what` is being `done`; throws JOB_BUSY when something else is; disposing of the result lets go. */
+  take(what: string, done: string): Disposable {
+    const other = this.held.get(what);
+    if (other !== undefined) {
+      throw new CedanaError({
+        reason: "JOB_BUSY",
+        message: `${what} is being ${other} already`,
+        hint: "wait for that to end",
+      });
+    }
+    this.held.set(what, done);
+    return { [Symbol.dispose]: () => this.held.delete(what) };
+  }
+
+  /** True while anything is held: a daemon that stops waits for it. */
+  get busy(): boolean {
+    return this.held.size > 0;
+  }
+}

@@ -1,0 +1,91 @@
+/** What a dump says of itself, written beside the images before they are packed. */
+import { chownSync, closeSync, openSync, readdirSync, writeFileSync } from "node:fs";
+import { machine, release } from "node:os";
+import { listImages } from "../archive/folder.ts";
+import { type Manifest, serializeManifest } from "../archive/manifest.ts";
+import { MANIFEST } from "../archive/names.ts";
+import type { PartialCheckpoint } from "../archive/partial.ts";
+import type { CriuBinary } from "../criu/locate.ts";
+import type { CriuIdentity } from "../criu/session.ts";
+import { formatVersion } from "../criu/version.ts";
+import type { JobRecord } from "../jobs/types.ts";
+import type { Runtime, TreeFacts } from "../runtimes/runtime.ts";
+import type { ControlState } from "../supervisor/spec.ts";
+import type { Identity } from "../system/caller.ts";
+import { cpuFeatures } from "../system/cpu.ts";
+import { actAs } from "../system/identity.ts";
+import { type ProcStat, readCredentials } from "../system/proc.ts";
+import type { EngineContext } from "./context.ts";
+
+export interface ManifestSource {
+  context: EngineContext;
+  id: string;
+  job: JobRecord | undefined;
+  runtime: Runtime;
+  caller: Identity;
+  partial: PartialCheckpoint;
+  criu: CriuBinary;
+  identity: CriuIdentity;
+  facts: TreeFacts;
+  stat: ProcStat;
+  /** What the job's supervisor knows of its stdin and terminal. */
+  held: ControlState | undefined;
+}
+
+/** Files that CRIU wrote as the tree's owner become the caller's, who pays for them. */
+export function takeBack(images: string, caller: Identity, identity: CriuIdentity): void {
+  if (identity.kind === "own" || identity.identity.uid === caller.uid) return;
+  for (const name of readdirSync(images)) chownSync(`${images}/${name}`, caller.uid, caller.gid);
+  chownSync(images, caller.uid, caller.gid);
+}
+
+export function writeManifest(source: ManifestSource): void {
+  const { caller, partial } = source;
+  actAs(caller, () => {
+    const files = listImages({ folder: partial.images, label: partial.name });
+    const bytes = serializeManifest(describe(source, files));
+    const fd = openSync(`${partial.images}/${MANIFEST}`, "wx", 0o600);
+    try {
+      writeFileSync(fd, bytes);
+    } finally {
+      closeSync(fd);
+    }
+  });
+}
+
+function describe(source: ManifestSource, files: Manifest["files"]): Manifest {
+  const { context, id, job, runtime, criu, identity, facts, stat, held } = source;
+  const owner = ownerOf(source);
+  const terminal = facts.terminal === undefined ? null : { ...facts.terminal, ...held?.terminal };
+  return {
+    version: 1,
+    id,
+    jid: job?.jid ?? "",
+    type: runtime.type,
+    createdAt: new Date().toISOString(),
+    host: context.host,
+    arch: machine(),
+    kernel: release(),
+    criuVersion: formatVersion(criu.version),
+    cpuFeatures: cpuFeatures(),
+    ...owner,
+    args: job?.args.length ? job.args : facts.args,
+    cwd: facts.cwd,
+    pid: stat.pid,
+    shellJob: facts.shellJob,
+    unprivileged: identity.kind === "user",
+    tty: terminal,
+    stdio: facts.stdio,
+    stdinEnded: held?.stdinEnded ?? false,
+    output: job?.output ?? { kind: "none" },
+    files,
+  };
+}
+
+function ownerOf({ job, stat, caller }: ManifestSource): Identity {
+  if (job !== undefined) return { uid: job.uid, gid: job.gid, groups: job.groups };
+  const credentials = readCredentials(stat.pid);
+  if (credentials === undefined) return caller;
+  const { uids, gids, groups } = credentials;
+  return { uid: uids[0] ?? caller.uid, gid: gids[0] ?? caller.gid, groups };
+}

@@ -1,0 +1,55 @@
+/** Before a restore: are the pids of the checkpoint free? */
+import { readProcessTree, type TreeEntry } from "../criu/images/process_tree.ts";
+import { CedanaError } from "../errors.ts";
+import { listDir, type ProcStat, readStat } from "../system/proc.ts";
+
+/** How long the dead are waited for, ms: some hosts' init reaps after about a second (linux.md). */
+const reapWait = 5000;
+/** How long a process that only shares a group or session is waited for, ms: mostly a child that outlived its parent. */
+const groupWait = 1500;
+
+interface Holder {
+  id: number;
+  stat: ProcStat;
+  as: "process" | "group" | "session";
+}
+
+/** Waits for zombies to be reaped; throws PID_IN_USE naming who holds a pid otherwise. */
+export async function waitForPids(imagesDir: string): Promise<void> {
+  const tree = await readProcessTree(imagesDir);
+  for (let waited = 0; ; waited += 20) {
+    const holder = findHolder(tree);
+    if (holder === undefined) return;
+    const patience = holder.stat.state === "Z" ? reapWait : holder.as === "process" ? 0 : groupWait;
+    if (waited >= patience) throw inUse(holder);
+    await Bun.sleep(20);
+  }
+}
+
+function findHolder(tree: TreeEntry[]): Holder | undefined {
+  for (const id of tree.flatMap(({ threads }) => threads)) {
+    const stat = readStat(id);
+    if (stat !== undefined) return { id, stat, as: "process" };
+  }
+  // A pid is also taken while a group or session has its number, and only the restored leader may bring that.
+  const ids = new Set(tree.map(({ pid }) => pid));
+  for (const name of listDir("/proc")) {
+    const stat = /^\d+$/.test(name) ? readStat(Number(name)) : undefined;
+    if (stat === undefined) continue;
+    if (ids.has(stat.pgrp)) return { id: stat.pgrp, stat, as: "group" };
+    if (ids.has(stat.session)) return { id: stat.session, stat, as: "session" };
+  }
+  return undefined;
+}
+
+function inUse({ id, stat, as }: Holder): CedanaError {
+  const who = `process ${stat.pid} (${stat.comm})`;
+  const how = as === "process" ? `is held by ${who}` : `is the ${as} of ${who}`;
+  const zombie = stat.state === "Z" ? ", which has ended but was not waited for by its parent" : "";
+  return new CedanaError({
+    reason: "PID_IN_USE",
+    message: `cannot restore: pid ${id} ${how}${zombie}`,
+    hint:
+      stat.state === "Z" ? `end its parent, process ${stat.ppid}` : "end that process, or wait for it to end",
+  });
+}

@@ -1,0 +1,155 @@
+/**
+ * restore: a checkpoint becomes a running tree again, as a job.
+ *
+ *   resolve → open → compatible → images (verified) → pids → criu (by the job's supervisor) → record
+ *
+ * Nothing here writes to the checkpoint: it is whole whatever happens.
+ */
+import { closeSync } from "node:fs";
+import type { Manifest } from "../archive/manifest.ts";
+import { openCheckpoint } from "../archive/open.ts";
+import { optionsFromJson } from "../criu/override.ts";
+import { removeJobFolder } from "../jobs/folder.ts";
+import type { JobOutput, JobRecord, ProcessRef } from "../jobs/types.ts";
+import { runtimeOf } from "../runtimes/registry.ts";
+import type { RestoreStart, SupervisorSpec } from "../supervisor/spec.ts";
+import { bootId } from "../system/proc.ts";
+import type { JobView, RestoreOptions } from "./api.ts";
+import { checkCompatible } from "./compatible.ts";
+import { type EngineContext, socketPath } from "./context.ts";
+import { restoreIdentity } from "./criu_identity.ts";
+import { openImages } from "./images.ts";
+import { waitForPids } from "./pids.ts";
+import { findSource, outputOf, ownerOf, type RestoreSource, replacedStdio } from "./restore_plan.ts";
+import { prepareFolder } from "./run.ts";
+import { type Finished, runSteps } from "./steps.ts";
+import { waitForSupervisor } from "./supervisor_gone.ts";
+import { viewJob } from "./view.ts";
+import { openWorkFolder } from "./work_folder.ts";
+
+/** Brings the tree back as a child of somebody who stays with it. */
+export type Starter = (spec: SupervisorSpec) => Promise<{ pid: number; startTime: bigint }>;
+
+export async function restore(
+  context: EngineContext,
+  options: RestoreOptions,
+  start: Starter,
+): Promise<Finished<JobView>> {
+  const { caller, signal } = options;
+  const source = findSource(context, options);
+  using _job = context.locks.take(`job ${source.jid}`, "restored");
+  using closing = new DisposableStack();
+  return runSteps(signal, async (step) => {
+    await step("validate", () => optionsFromJson(options.criu.criuOpts, "restore"));
+    const opened = await step("open", () => openCheckpoint({ path: source.path, caller }));
+    closing.defer(() => closeSync(opened.fd));
+    const { manifest } = opened;
+    const criu = await step("find criu", () => context.criu());
+    await step("compatible", () => {
+      runtimeOf(manifest.type);
+      checkCompatible(manifest, criu.version);
+    });
+    await using images = await step("images", () =>
+      openImages(context, { source: opened, path: source.path, caller, content: true, signal }),
+    );
+    await step("pids", async () => {
+      if (source.job !== undefined) await waitForSupervisor(context, source.job);
+      await waitForPids(images.dir);
+    });
+    const identity = restoreIdentity(caller);
+    using work = openWorkFolder(context, identity);
+    const output = outputOf(options, source, manifest);
+    const folder = await step(
+      "prepare",
+      () => prepareFolder(context, source.jid),
+      () => (source.job === undefined ? removeJobFolder(context.store.path, source.jid) : undefined),
+    );
+    const started = await step("criu", () =>
+      start({
+        jid: source.jid,
+        folder,
+        socket: socketPath(context, source.jid),
+        identity: ownerOf(manifest),
+        log: output.kind === "log" ? output.path : undefined,
+        terminal: terminalOf(options, manifest),
+        attachFollows: options.attachFollows,
+        start: restoreStart(context, options, {
+          manifest,
+          criu: criu.command,
+          identity,
+          imagesDir: images.dir,
+          workDir: work.path,
+        }),
+      }),
+    );
+    const process = { ...started, bootId: bootId() };
+    const job = await step("record", () => record(context, source, { manifest, output, process }));
+    return viewJob(context, job);
+  });
+}
+
+function terminalOf({ terminal }: RestoreOptions, { tty }: Manifest): SupervisorSpec["terminal"] {
+  if (tty === null) return undefined;
+  return terminal ?? { rows: tty.rows, cols: tty.cols };
+}
+
+function restoreStart(
+  { config }: EngineContext,
+  { criu: { leaveStopped, ...choices }, output }: RestoreOptions,
+  made: Pick<RestoreStart, "imagesDir" | "workDir"> & {
+    manifest: Manifest;
+    criu: string[];
+    identity: RestoreStart["criuIdentity"];
+  },
+): RestoreStart {
+  const { manifest, criu, identity, imagesDir, workDir } = made;
+  const { tty } = manifest;
+  return {
+    kind: "restore",
+    criu,
+    criuIdentity: identity,
+    imagesDir,
+    workDir,
+    choices: {
+      ...choices,
+      shellJob: choices.shellJob ?? manifest.shellJob,
+      // What a CRIU with few rights dumped, or restores, has no cgroups.
+      manageCgroups: identity.kind === "user" || manifest.unprivileged ? "ignore" : "",
+      logLevel: config.criu.log_level,
+    },
+    leaveStopped: leaveStopped ?? false,
+    stdio: replacedStdio(manifest, output),
+    terminal: tty === null ? undefined : { key: tty.key, attributes: tty.attributes },
+    stdinEnded: manifest.stdinEnded,
+  };
+}
+
+function record(
+  { store, host }: EngineContext,
+  { jid, job }: RestoreSource,
+  { manifest, output, process }: { manifest: Manifest; output: JobOutput; process: ProcessRef },
+): JobRecord {
+  if (job !== undefined) {
+    store.updateProcess(jid, process, output);
+    return store.getJob(jid) ?? { ...job, process, output, exit: undefined };
+  }
+  const { type, args, cwd, uid, gid, groups } = manifest;
+  const tty = manifest.tty !== null;
+  const made = {
+    jid,
+    type,
+    uid,
+    gid,
+    groups,
+    host,
+    process,
+    args,
+    cwd,
+    output,
+    tty,
+    gpu: false,
+    createdAt: Date.now(),
+  };
+  store.insertJob(made);
+  return made;
+}

@@ -1,0 +1,95 @@
+/** What a restore is going to do: which checkpoint, as which job, with which output. */
+import { constants } from "node:fs";
+import type { Manifest } from "../archive/manifest.ts";
+import { CedanaError } from "../errors.ts";
+import { generateJobId } from "../jobs/names.ts";
+import type { JobOutput, JobRecord } from "../jobs/types.ts";
+import type { Replaced } from "../supervisor/spec.ts";
+import type { Identity } from "../system/caller.ts";
+import { findJob } from "./access.ts";
+import type { OutputChoice, RestoreOptions } from "./api.ts";
+import { findCheckpoint } from "./checkpoints.ts";
+import type { EngineContext } from "./context.ts";
+import { chooseOutput } from "./run.ts";
+import { viewJob } from "./view.ts";
+
+export interface RestoreSource {
+  path: string;
+  jid: string;
+  /** The job that is brought back; absent: a new one is made. */
+  job?: JobRecord;
+}
+
+export function findSource(context: EngineContext, { caller, source }: RestoreOptions): RestoreSource {
+  if ("path" in source) {
+    return { path: source.path, jid: generateJobId((name) => context.store.getJob(name) !== undefined) };
+  }
+  const job = findJob(context, caller, source.jid);
+  if (viewJob(context, job).status !== "halted") {
+    const hint = `end it with: cedana job kill ${job.jid}`;
+    throw new CedanaError({ reason: "JOB_RUNNING", message: `job ${job.jid} is running`, hint });
+  }
+  return { path: checkpointOf(context, caller, job, source.checkpointId), jid: job.jid, job };
+}
+
+function checkpointOf(
+  context: EngineContext,
+  caller: Identity,
+  job: JobRecord,
+  id: string | undefined,
+): string {
+  if (id !== undefined) {
+    const checkpoint = findCheckpoint(context, caller, id);
+    if (checkpoint.jid === job.jid) return checkpoint.path;
+    throw new CedanaError({
+      reason: "CHECKPOINT_NOT_FOUND",
+      message: `checkpoint ${id} is not one of job ${job.jid}`,
+    });
+  }
+  const latest = context.store.latestCheckpoint(job.jid);
+  if (latest !== undefined) return latest.path;
+  throw new CedanaError({
+    reason: "CHECKPOINT_NOT_FOUND",
+    message: `job ${job.jid} has no checkpoint`,
+    hint: "a job is checkpointed with `cedana dump job` while it runs",
+  });
+}
+
+/** Who the restored job belongs to: who it was, unless an ordinary user restores it, who can only make his own. */
+export function ownerOf({ uid, gid, groups }: Manifest): Identity {
+  return { uid, gid, groups };
+}
+
+/** Where the output goes: as asked, else as it was. */
+export function outputOf(
+  { output: asked }: RestoreOptions,
+  { jid, job }: RestoreSource,
+  manifest: Manifest,
+): JobOutput {
+  const owner = ownerOf(manifest);
+  const before = job?.output ?? manifest.output;
+  if (asked !== undefined) return chooseOutput(asked, jid, owner, false);
+  if (before.kind === "attachable") return before;
+  if (before.kind === "log")
+    return job === undefined ? chooseOutput({ kind: "log" }, jid, owner, true) : before;
+  return keepsItsFiles(manifest) ? before : chooseOutput({ kind: "log" }, jid, owner, false);
+}
+
+/** A process that never was ours and writes to files only goes on writing there. */
+function keepsItsFiles({ stdio }: Manifest): boolean {
+  return stdio.every(({ kind }) => kind !== "pipe" && kind !== "tty");
+}
+
+const { O_CREAT, O_EXCL, O_TRUNC, O_WRONLY, O_RDWR } = constants;
+
+/** The first three fds that do not come back by themselves. */
+export function replacedStdio(manifest: Manifest, asked: OutputChoice | undefined): Replaced[] {
+  return manifest.stdio.flatMap(({ fd, kind, key, path, flags = 0 }): Replaced[] => {
+    if (kind === "pipe") return [{ fd, key }];
+    const writes = (flags & (O_WRONLY | O_RDWR)) !== 0;
+    if (kind !== "file" || path === undefined || !writes) return [];
+    // A regular file by its key is taken unchecked: CRIU refuses one that has grown since (linux.md).
+    if (asked !== undefined) return [{ fd, key }];
+    return [{ fd, key, file: { path, flags: (flags | O_CREAT) & ~(O_EXCL | O_TRUNC) } }];
+  });
+}

@@ -1,0 +1,104 @@
+/** run: a new job under a supervisor, as the caller. */
+import { CedanaError } from "../errors.ts";
+import { createJobFolder, removeJobFolder } from "../jobs/folder.ts";
+import { generateJobId, parseJobId } from "../jobs/names.ts";
+import type { JobOutput, JobRecord } from "../jobs/types.ts";
+import { createSocketFolder, startSupervisor } from "../supervisor/client.ts";
+import { type Identity, ownIdentity } from "../system/caller.ts";
+import { bootId } from "../system/proc.ts";
+import { isPrivileged } from "./access.ts";
+import type { JobView, OutputChoice, RunOptions, TerminalSize } from "./api.ts";
+import { type EngineContext, socketPath } from "./context.ts";
+import { createDefaultLog } from "./log.ts";
+import { type Finished, runSteps } from "./steps.ts";
+import { viewJob } from "./view.ts";
+
+const defaultTerminal: TerminalSize = { rows: 24, cols: 80 };
+
+export async function run(context: EngineContext, options: RunOptions): Promise<Finished<JobView>> {
+  return runSteps(undefined, async (step) => {
+    const { identity, jid } = await step("validate", () => validate(context, options));
+    using _job = context.locks.take(`job ${jid}`, "started");
+    const folder = await step(
+      "prepare",
+      () => prepareFolder(context, jid),
+      () => removeJobFolder(context.store.path, jid),
+    );
+    const output = await step("output", () => chooseOutput(options.output, jid, identity, true));
+    const job = await step("start", async () => {
+      const started = await startSupervisor({
+        jid,
+        folder,
+        socket: socketPath(context, jid),
+        identity,
+        log: output.kind === "log" ? output.path : undefined,
+        terminal: options.tty ? (options.terminal ?? defaultTerminal) : undefined,
+        attachFollows: options.attachFollows,
+        start: { kind: "run", args: options.args, env: options.env, cwd: options.cwd, umask: options.umask },
+      });
+      return record(context, options, { jid, identity, output, process: { ...started, bootId: bootId() } });
+    });
+    return viewJob(context, job);
+  });
+}
+
+function validate(
+  { store }: EngineContext,
+  { caller, jid, asRoot }: RunOptions,
+): { identity: Identity; jid: string } {
+  if (asRoot && !isPrivileged(caller)) {
+    throw new CedanaError({
+      reason: "PERMISSION_DENIED",
+      message: "only root may use --as-root",
+      hint: "use sudo",
+    });
+  }
+  const taken = (name: string) => store.getJob(name) !== undefined;
+  const chosen = jid === undefined ? generateJobId(taken) : parseJobId(jid);
+  if (taken(chosen)) {
+    throw new CedanaError({
+      reason: "JOB_EXISTS",
+      message: `a job named ${chosen} exists already`,
+      hint: `choose another name, or forget that one with: cedana job delete ${chosen}`,
+    });
+  }
+  return { identity: asRoot ? ownIdentity() : caller, jid: chosen };
+}
+
+export function prepareFolder(context: EngineContext, jid: string): string {
+  createSocketFolder(`${context.runDir}/jobs`);
+  return createJobFolder(context.store.path, jid);
+}
+
+/** Where the output goes; a log of our own choosing is created for its owner. */
+export function chooseOutput(choice: OutputChoice, jid: string, owner: Identity, isNew: boolean): JobOutput {
+  if (choice.kind === "attachable") return { kind: "attachable" };
+  return { kind: "log", path: choice.path ?? createDefaultLog(jid, owner, isNew) };
+}
+
+function record(
+  { store, host }: EngineContext,
+  { type, args, cwd, tty }: RunOptions,
+  {
+    jid,
+    identity,
+    output,
+    process,
+  }: { jid: string; identity: Identity } & Pick<JobRecord, "output" | "process">,
+): JobRecord {
+  const job = {
+    jid,
+    type,
+    ...identity,
+    host,
+    process,
+    args,
+    cwd,
+    output,
+    tty,
+    gpu: false,
+    createdAt: Date.now(),
+  };
+  store.insertJob(job);
+  return job;
+}

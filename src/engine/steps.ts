@@ -1,0 +1,59 @@
+/**
+ * The chain of steps that every verb is. The runner is the only place that times, cancels and unwinds: each step may
+ * name its undo, and whatever fails or is cancelled later, the undos run in reverse.
+ */
+import { CedanaError } from "../errors.ts";
+import type { Profile, Step } from "../profiling/profile.ts";
+
+export type StepRunner = <T>(
+  name: string,
+  work: () => T | Promise<T>,
+  undo?: (value: T) => void | Promise<void>,
+) => Promise<T>;
+
+export interface Finished<T> {
+  value: T;
+  profile: Profile;
+}
+
+/** Runs `chain`; aborting `signal` stops it before its next step. An undo that fails is reported, not hidden. */
+export async function runSteps<T>(
+  signal: AbortSignal | undefined,
+  chain: (step: StepRunner) => Promise<T>,
+): Promise<Finished<T>> {
+  const steps: Step[] = [];
+  const undos: (() => void | Promise<void>)[] = [];
+  const started = performance.now();
+  const step: StepRunner = async (name, work, undo) => {
+    if (signal?.aborted) throw cancelled();
+    const from = performance.now();
+    const value = await work();
+    steps.push({ name, ms: performance.now() - from });
+    if (undo !== undefined) undos.push(() => undo(value));
+    return value;
+  };
+  try {
+    const value = await chain(step);
+    return { value, profile: { steps, totalMs: performance.now() - started } };
+  } catch (error) {
+    const failures = await unwind(undos);
+    if (failures.length === 0) throw error;
+    throw new AggregateError([error, ...failures], "undoing failed too");
+  }
+}
+
+async function unwind(undos: (() => void | Promise<void>)[]): Promise<unknown[]> {
+  const failures: unknown[] = [];
+  for (const undo of undos.reverse()) {
+    try {
+      await undo();
+    } catch (error) {
+      failures.push(error);
+    }
+  }
+  return failures;
+}
+
+function cancelled(): CedanaError {
+  return new CedanaError({ reason: "CANCELLED", message: "cancelled; everything was undone" });
+}

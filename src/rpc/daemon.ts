@@ -1,0 +1,78 @@
+/** The daemon: the engine behind a socket, from its start to its drained end. */
+import { createConsola, LogLevels } from "consola/basic";
+import { defaultAddress } from "../config/load.ts";
+import type { Config, LogLevel } from "../config/schema.ts";
+import { createContext, type EngineContext } from "../engine/context.ts";
+import { createEngine } from "../engine/engine.ts";
+import { cleanUp } from "../engine/startup.ts";
+import { CedanaError, messageOf } from "../errors.ts";
+import { openStore } from "../jobs/store.ts";
+import { versionLine } from "../version.ts";
+import type { Listen } from "./listen.ts";
+import { serve } from "./server.ts";
+
+/** How long calls may go on after SIGTERM before they are told to give up and undo, ms. A second signal ends the wait. */
+const graceMs = 60_000;
+
+/** Runs until SIGTERM or SIGINT; resolves with the exit status. */
+export async function startDaemon(config: Config): Promise<number> {
+  const log = daemonLog(config.log_level);
+  using store = openStore(config.db.path);
+  const context = createContext(config, store, (what, error) => log.warn(`${what}: ${messageOf(error)}`));
+  const server = await serve({ engine: createEngine(context), listen: listenOf(config), log });
+  log.info(`${versionLine()}, pid ${process.pid}, database ${store.path}`);
+  reportStart(context, log);
+  log.info(`listening on ${server.address}`);
+  const signal = await stopSignal();
+  log.info(`${signal}: finishing what is under way; jobs run on`);
+  await Promise.race([server.close(graceMs), stopSignal()]);
+  await context.background.idle();
+  log.info("stopped");
+  return 0;
+}
+
+function reportStart(context: EngineContext, log: ReturnType<typeof daemonLog>): void {
+  const { running, ended, removed } = cleanUp(context);
+  log.info(`${running} jobs running, ${ended} halted`);
+  for (const path of removed) log.info(`removed ${path}, which a dump that died had left`);
+}
+
+function listenOf({ address, protocol, connection }: Config): Listen {
+  const where = address === "" ? defaultAddress[protocol] : address;
+  if (protocol === "unix") return { kind: "unix", path: where };
+  const [, host, port] = /^\[?(.*?)\]?:(\d{1,5})$/.exec(where) ?? [];
+  if (host !== undefined && port !== undefined && Number(port) < 65536) {
+    return { kind: "tcp", host, port: Number(port), token: connection.auth_token };
+  }
+  throw new CedanaError({
+    reason: "BAD_CONFIG",
+    message: `address: "${where}" is not HOST:PORT`,
+    hint: "for example 127.0.0.1:8080; for a socket's path use --protocol unix",
+  });
+}
+
+function stopSignal(): Promise<string> {
+  return new Promise((resolve) => {
+    for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, () => resolve(signal));
+  });
+}
+
+const levels: Record<LogLevel, number> = {
+  trace: LogLevels.trace,
+  debug: LogLevels.debug,
+  info: LogLevels.info,
+  warn: LogLevels.warn,
+  error: LogLevels.error,
+  disabled: LogLevels.silent,
+};
+
+/** One line per event on stderr, where a service manager or a person looks. */
+function daemonLog(level: LogLevel) {
+  const stream = process.stderr;
+  return createConsola({
+    level: levels[level],
+    stdout: stream,
+    stderr: stream,
+    formatOptions: { date: true },
+  });
+}

@@ -1,0 +1,51 @@
+/** Plain processes: a tree below one pid. */
+import { CedanaError } from "../../errors.ts";
+import { processTree, readArgs, readCredentials, readLink, readStat } from "../../system/proc.ts";
+import type { Runtime, TreeFacts } from "../runtime.ts";
+import { readStdio, readTerminal } from "./stdio.ts";
+
+function beforeDump(pid: number): TreeFacts {
+  const pids = processTree(pid);
+  for (const member of pids) refuseOddities(member, pid);
+  const stdio = readStdio(pid);
+  const terminal = stdio.find(({ kind }) => kind === "tty");
+  return {
+    pids,
+    stdio,
+    terminal: terminal === undefined ? undefined : { key: terminal.key, ...readTerminal(pid, terminal.fd) },
+    shellJob: !pids.includes(readStat(pid)?.session ?? 0),
+    args: readArgs(pid),
+    cwd: readLink(`/proc/${pid}/cwd`) ?? "/",
+  };
+}
+
+function refuseOddities(pid: number, root: number): void {
+  if (pid === process.pid) {
+    throw new CedanaError({
+      reason: "INVALID_ARGUMENT",
+      message: `process ${root} is, or is above, cedana itself, which cannot freeze itself`,
+    });
+  }
+  const tracer = readCredentials(pid)?.tracerPid ?? 0;
+  if (tracer === 0) return;
+  throw new CedanaError({
+    reason: "PROCESS_TRACED",
+    message: `process ${pid} is being traced by process ${tracer} (${readStat(tracer)?.comm ?? "of another namespace"})`,
+    hint: "detach the debugger and try again",
+  });
+}
+
+export const processRuntime: Runtime = {
+  type: "process",
+  features: [
+    { verb: "run", supported: true },
+    { verb: "manage", supported: true },
+    { verb: "dump", supported: true },
+    { verb: "restore", supported: true },
+    { verb: "freeze", supported: true },
+    { verb: "query", supported: true },
+    { verb: "attach", supported: true },
+    { verb: "no-server", supported: true },
+  ],
+  beforeDump,
+};

@@ -1,0 +1,28 @@
+/** What a type of job must say of itself. A verb that is left out is answered with "not supported by <type>". */
+import type { ManifestStdio } from "../archive/manifest.ts";
+
+export interface Feature {
+  verb: "run" | "manage" | "dump" | "restore" | "freeze" | "query" | "attach" | "no-server";
+  supported: boolean;
+}
+
+/** What CRIU and the manifest must know of a running tree. */
+export interface TreeFacts {
+  /** Every process, root first. */
+  pids: number[];
+  /** The root's first three fds. */
+  stdio: ManifestStdio[];
+  /** The terminal among them. */
+  terminal?: { key: string; rows: number; cols: number; attributes: string };
+  /** The tree's session leader is outside of it. */
+  shellJob: boolean;
+  args: string[];
+  cwd: string;
+}
+
+export interface Runtime {
+  type: string;
+  features: Feature[];
+  /** Looks at a running tree before its dump; throws when it cannot be dumped. */
+  beforeDump(pid: number): TreeFacts;
+}

@@ -1,0 +1,96 @@
+/**
+ * The supervisor's work done by a command in its foreground (--no-server): the job is this process's child and has the
+ * shell's own stdin, stdout and stderr.
+ */
+import { constants, openSync } from "node:fs";
+import type { JobExit } from "../jobs/types.ts";
+import type { Identity } from "../system/caller.ts";
+import { becomeSubreaper, type ChildExit } from "../system/children.ts";
+import { closeAll } from "../system/fd.ts";
+import { readStat } from "../system/proc.ts";
+import { setForeground, setTerminalAttributes, terminalAttributes, windowSize } from "../system/pty.ts";
+import { relayTerminal } from "./relay.ts";
+import type { RunStart, SupervisorSpec } from "./spec.ts";
+import { type StartedJob, startRestore, startRun } from "./start.ts";
+import { Input, type JobStdio, openTerminal } from "./stdio.ts";
+
+export class ForegroundJob {
+  private exited: Promise<ChildExit> | undefined;
+  private restoreTerminal: (() => void) | undefined;
+
+  async run(options: Omit<RunStart, "kind"> & { identity: Identity; log?: string }) {
+    const { O_WRONLY, O_APPEND, O_CREAT } = constants;
+    const log =
+      options.log === undefined ? undefined : openSync(options.log, O_WRONLY | O_APPEND | O_CREAT, 0o600);
+    try {
+      const stdio = shellStdio(log);
+      return this.keep(
+        await startRun({ ...options, kind: "run" }, options.identity, stdio, { session: false }),
+      );
+    } finally {
+      if (log !== undefined) closeAll([log]);
+    }
+  }
+
+  async restore(spec: SupervisorSpec): Promise<{ pid: number; startTime: bigint }> {
+    if (spec.start.kind !== "restore") throw new Error("a restore was expected");
+    becomeSubreaper();
+    const { start } = spec;
+    const ownTerminal = start.terminal !== undefined && process.stdin.isTTY;
+    if (start.terminal === undefined || (ownTerminal && start.choices.shellJob)) {
+      this.saveTerminal();
+      return this.keep(await startRestore(start, spec.identity, shellStdio(undefined)));
+    }
+    // A job that led a session of its own needs a terminal that is nobody else's: one of ours, relayed.
+    const stdio = openTerminal(ownTerminal ? windowSize(0) : (spec.terminal ?? { rows: 24, cols: 80 }));
+    const started = await startRestore(start, spec.identity, stdio);
+    this.restoreTerminal = relayTerminal(stdio);
+    return this.keep(started);
+  }
+
+  private keep(started: StartedJob): { pid: number; startTime: bigint } {
+    // Ctrl+C and its like go to the job too, and are its business; a plain kill of us is handed on.
+    for (const signal of ["SIGINT", "SIGQUIT", "SIGTSTP"] as const) process.on(signal, () => {});
+    for (const signal of ["SIGTERM", "SIGHUP"] as const)
+      process.on(signal, () => process.kill(started.pid, signal));
+    this.exited = started.exited;
+    return { pid: started.pid, startTime: readStat(started.pid)?.startTime ?? 0n };
+  }
+
+  private saveTerminal(): void {
+    if (!process.stdin.isTTY) return;
+    const attributes = terminalAttributes(0);
+    const group = readStat(process.pid)?.pgrp ?? process.pid;
+    this.restoreTerminal = () => {
+      setForeground(0, group);
+      setTerminalAttributes(0, attributes);
+    };
+  }
+
+  async ended(): Promise<JobExit> {
+    const { code, signal } = (await this.exited) ?? { code: 0, signal: 0 };
+    this.letGo();
+    return { status: code, signal, at: Date.now(), checkpointed: false };
+  }
+
+  /** Gives the terminal back as it was. */
+  letGo(): void {
+    this.restoreTerminal?.();
+    this.restoreTerminal = undefined;
+  }
+}
+
+/** The shell's own stdio, or with a log that one for the output. */
+function shellStdio(log: number | undefined): JobStdio {
+  return {
+    fds: [0, log ?? 1, log ?? 2],
+    terminal: process.stdin.isTTY
+      ? () => ({ ...windowSize(0), attributes: terminalAttributes(0) })
+      : undefined,
+    handedOver: () => {},
+    pump: async () => {},
+    input: new Input(-1, false),
+    resize: () => {},
+    claim: () => {},
+  };
+}

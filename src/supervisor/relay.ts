@@ -1,0 +1,34 @@
+/** Our terminal and the job's, tied together while the job is in the foreground. */
+import { writeSync } from "node:fs";
+import { errnoOf } from "../errors.ts";
+import { windowSize } from "../system/pty.ts";
+import type { JobStdio } from "./stdio.ts";
+
+/** Starts relaying; call the result to give our terminal back. */
+export function relayTerminal(stdio: JobStdio): () => void {
+  const { stdin, stdout } = process;
+  if (stdin.isTTY) stdin.setRawMode(true);
+  const onData = (data: Buffer) => stdio.input.write(data);
+  const onResize = () => stdio.resize(windowSize(1));
+  stdin.on("data", onData);
+  if (stdout.isTTY) stdout.on("resize", onResize);
+  void stdio.pump(writeOut, writeOut);
+  return () => {
+    stdin.off("data", onData);
+    stdout.off("resize", onResize);
+    if (stdin.isTTY) stdin.setRawMode(false);
+    stdin.pause();
+  };
+}
+
+/** Waits while our stdout is full, so that the job does too. */
+async function writeOut(data: Uint8Array): Promise<void> {
+  for (let done = 0; done < data.length; ) {
+    try {
+      done += writeSync(1, data, done);
+    } catch (error) {
+      if (errnoOf(error) !== "EAGAIN") throw error;
+      await Bun.sleep(5);
+    }
+  }
+}
