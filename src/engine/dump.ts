@@ -49,7 +49,7 @@ export async function dump(context: EngineContext, options: DumpOptions): Promis
   const dir = options.dir ?? config.checkpoint.dir;
   const id = randomUUID();
 
-  return runSteps(signal, async (step) => {
+  return await runSteps(signal, async (step) => {
     const leaveRunning = await step("validate", () => staysRunning(context, options));
     const { facts, identity } = await step("inspect", () => {
       const tree = findTree(caller, stat.pid);
@@ -118,7 +118,8 @@ export async function dump(context: EngineContext, options: DumpOptions): Promis
 /** Checks what can be checked of the options, and tells whether the tree goes on. */
 function staysRunning({ config }: EngineContext, { criu, leaveRunning }: DumpOptions): boolean {
   optionsFromJson(criu.criuOpts, "dump");
-  return leavesRunning(criu.criuOpts) ?? criu.leaveStopped ?? leaveRunning ?? config.criu.leave_running;
+  const stopped = criu.leaveStopped === true ? true : undefined;
+  return leavesRunning(criu.criuOpts) ?? stopped ?? leaveRunning ?? config.criu.leave_running;
 }
 
 function nameOf(

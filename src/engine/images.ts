@@ -9,7 +9,7 @@ import { archiveWorker } from "./archive_worker.ts";
 import type { EngineContext } from "./context.ts";
 
 export interface Images extends AsyncDisposable {
-  /** Path of the folder, for this process. */
+  /** Path of the folder; also for other processes of ours. */
   dir: string;
 }
 
@@ -31,7 +31,7 @@ export async function openImages(context: EngineContext, options: ImagesOptions)
     await archiveWorker({ verb: "verify", folder: opened, label: path, content }, caller, signal, [
       source.fd,
     ]);
-    return { dir: `/proc/self/fd/${source.fd}`, [Symbol.asyncDispose]: async () => {} };
+    return { dir: `/proc/${process.pid}/fd/${source.fd}`, [Symbol.asyncDispose]: async () => {} };
   }
   const { dir } = context.config.checkpoint;
   const partial = actAs(caller, () => createPartial({ dir, name: `restore-${source.manifest.id}` }));

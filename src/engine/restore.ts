@@ -39,7 +39,7 @@ export async function restore(
   const source = findSource(context, options);
   using _job = context.locks.take(`job ${source.jid}`, "restored");
   using closing = new DisposableStack();
-  return runSteps(signal, async (step) => {
+  return await runSteps(signal, async (step) => {
     await step("validate", () => optionsFromJson(options.criu.criuOpts, "restore"));
     const opened = await step("open", () => openCheckpoint({ path: source.path, caller }));
     closing.defer(() => closeSync(opened.fd));

@@ -34,17 +34,19 @@ export async function* attach(
   try {
     yield* createClient(DaemonService, transport).attach(requests, { signal, headers });
   } catch (error) {
-    throw connectionError(error, address) ?? lost(error, address) ?? fromConnectError(error);
+    const lost = !signal.aborted && isLost(error) ? connectionLost(address, error) : undefined;
+    throw connectionError(error, address) ?? lost ?? fromConnectError(error);
   } finally {
     // Closes the connection, so that nothing keeps the process.
     session.abort();
   }
 }
 
-/** The connection ended within the stream: HTTP/2 reports it as an error of the stream, without an errno. */
-function lost(error: unknown, address: string): CedanaError | undefined {
-  if (!(error instanceof ConnectError) || error.details.length > 0) return undefined;
-  return error.code === Code.Unavailable || error.code === Code.Aborted
-    ? connectionLost(address, error)
-    : undefined;
+/**
+ * Whether the connection ended within the stream. HTTP/2 tells that as an error of the stream, without an errno, and
+ * after a kill -9 of the daemon as a cancelled one; what the daemon itself says has a detail.
+ */
+function isLost(error: unknown): boolean {
+  if (!(error instanceof ConnectError) || error.details.length > 0) return false;
+  return [Code.Canceled, Code.Unavailable, Code.Aborted].includes(error.code);
 }

@@ -57,19 +57,19 @@ describe("a unix socket", () => {
 
   test("on which a daemon listens is left to it", async () => {
     await listen(unix());
-    expect(listen(unix())).rejects.toMatchObject({
+    await expect(listen(unix())).rejects.toMatchObject({
       message: `a daemon is already listening on ${join(dir, "d.sock")}`,
     });
   });
 
   test("is not made in the place of a file", async () => {
     writeFileSync(join(dir, "d.sock"), "precious");
-    expect(listen(unix())).rejects.toMatchObject({ reason: "PATH_NOT_USABLE" });
+    await expect(listen(unix())).rejects.toMatchObject({ reason: "PATH_NOT_USABLE" });
     expect(await Bun.file(join(dir, "d.sock")).text()).toBe("precious");
   });
 
-  test("in a folder that is missing says which folder", () => {
-    expect(listen(unix("no/d.sock"))).rejects.toMatchObject({
+  test("in a folder that is missing says which folder", async () => {
+    await expect(listen(unix("no/d.sock"))).rejects.toMatchObject({
       reason: "PATH_NOT_FOUND",
       message: expect.stringContaining(`no folder ${join(dir, "no")}`),
     });
@@ -77,15 +77,15 @@ describe("a unix socket", () => {
 });
 
 describe("TCP", () => {
-  test("without a token does not start, and says which setting is missing", () => {
-    expect(listen({ kind: "tcp", host: "127.0.0.1", port: 0, token: "" })).rejects.toMatchObject({
+  test("without a token does not start, and says which setting is missing", async () => {
+    await expect(listen({ kind: "tcp", host: "127.0.0.1", port: 0, token: "" })).rejects.toMatchObject({
       reason: "BAD_CONFIG",
       hint: expect.stringContaining("connection.auth_token"),
     });
   });
 
-  test.each(["0.0.0.0", "::", "192.0.2.1", "example.com"])("does not leave the host: %s", (host) => {
-    expect(listen({ kind: "tcp", host, port: 0, token: "t" })).rejects.toMatchObject({
+  test.each(["0.0.0.0", "::", "192.0.2.1", "example.com"])("does not leave the host: %s", async (host) => {
+    await expect(listen({ kind: "tcp", host, port: 0, token: "t" })).rejects.toMatchObject({
       reason: "BAD_CONFIG",
     });
   });
@@ -93,7 +93,7 @@ describe("TCP", () => {
   test("on a port that is taken says that a daemon listens there", async () => {
     const address = (await listen({ kind: "tcp", host: "127.0.0.1", port: 0, token: "t" })).address();
     const port = typeof address === "object" ? (address?.port ?? 0) : 0;
-    expect(listen({ kind: "tcp", host: "127.0.0.1", port, token: "t" })).rejects.toMatchObject({
+    await expect(listen({ kind: "tcp", host: "127.0.0.1", port, token: "t" })).rejects.toMatchObject({
       message: `a daemon is already listening on 127.0.0.1:${port}`,
     });
   });
