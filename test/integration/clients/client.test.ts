@@ -44,7 +44,9 @@ describe("the client", () => {
 
   test("says so when what listens is no daemon of ours", async () => {
     const path = join(daemon.dir, "other.sock");
-    const other = createServer((socket) => socket.end("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"));
+    const other = createServer((socket) =>
+      socket.resume().end("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"),
+    );
     await new Promise<void>((listening) => other.listen(path, listening));
     await expect(unix(path).list({})).rejects.toMatchObject({
       message: `what listens on ${path} is no cedana daemon`,
