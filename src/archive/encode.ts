@@ -7,7 +7,7 @@
  *                     (byte-aligned, not final), an empty final block, and the Adler-32 of all put together
  */
 import { constants, deflateRaw, gzip } from "node:zlib";
-import type { Compression } from "../jobs/types.ts";
+import type { Compression } from "../config/schema.ts";
 import { loadLz4 } from "./lz4.ts";
 
 export interface Encoder {

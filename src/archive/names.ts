@@ -6,7 +6,7 @@
  *     core-1.img, pages-1.img …  CRIU's images               in the manifest's order
  *     checksums.json             a hash of every file        last entry
  */
-import type { Compression } from "../jobs/types.ts";
+import type { Compression } from "../config/schema.ts";
 
 export const MANIFEST = "manifest.json";
 export const CHECKSUMS = "checksums.json";

@@ -9,7 +9,7 @@
 import { closeSync, fsync, openSync, rmSync } from "node:fs";
 import { dirname } from "node:path";
 import { promisify } from "node:util";
-import type { Compression } from "../jobs/types.ts";
+import type { Compression } from "../config/schema.ts";
 import { BLOCK } from "./checksums.ts";
 import { type Encoder, encoderOf } from "./encode.ts";
 import { fileFailure } from "./failure.ts";

@@ -14,7 +14,7 @@ import { lstatSync, mkdirSync, readdirSync, readlinkSync, rmdirSync } from "node
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { CedanaError, errnoOf } from "../errors.ts";
-import { compressions } from "../jobs/types.ts";
+import { compressions } from "../config/schema.ts";
 import { readStat } from "../system/proc.ts";
 import { explain, fileFailure } from "./failure.ts";
 import { insideFolder, removeFolder } from "./flat.ts";

@@ -16,7 +16,7 @@ import {
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { errnoOf } from "../errors.ts";
-import type { Compression } from "../jobs/types.ts";
+import type { Compression } from "../config/schema.ts";
 import type { Identity } from "../system/caller.ts";
 import { actAs } from "../system/identity.ts";
 import { fileFailure } from "./failure.ts";

@@ -1,5 +1,5 @@
 /** Flags that several commands share. */
-import { compressions } from "../jobs/types.ts";
+import { compressions } from "../config/schema.ts";
 import type { Flags } from "./command.ts";
 
 export const jobFlags = {

@@ -9,8 +9,8 @@ export type Protocol = (typeof protocols)[number];
 export const logLevels = ["trace", "debug", "info", "warn", "error", "disabled"] as const;
 export type LogLevel = (typeof logLevels)[number];
 
-/** The same words as jobs/types.ts; the layer below may not import the one above. */
-export const compressionNames = ["none", "tar", "gzip", "lz4", "zlib", "zstd"] as const;
+export const compressions = ["none", "tar", "gzip", "lz4", "zlib", "zstd"] as const;
+export type Compression = (typeof compressions)[number];
 
 export const schema = {
   address: text("", "where the daemon listens: a path for unix, HOST:PORT for tcp"),
@@ -28,7 +28,7 @@ export const schema = {
   },
   checkpoint: {
     dir: text("/tmp", "folder that checkpoints are created in"),
-    compression: choice(compressionNames, "tar", "how checkpoints are packed"),
+    compression: choice(compressions, "tar", "how checkpoints are packed"),
     streams: integer(0, "parallel streams of a checkpoint, 0 for none", { min: 0, max: 1024 }),
     stream_memory_limit: integer(0, "bytes a stream may buffer, 0 for no limit", { min: 0 }),
     async: toggle(false, "return before the checkpoint is stored"),

@@ -3,9 +3,10 @@
  * Every call says who asks; the engine checks that they may.
  */
 
+import type { Compression } from "../config/schema.ts";
 import type { CheckpointContent } from "../criu/images/content.ts";
 import type { HealthItem } from "../health/types.ts";
-import type { CheckpointRecord, Compression, JobExit, JobRecord } from "../jobs/types.ts";
+import type { CheckpointRecord, JobExit, JobRecord } from "../jobs/types.ts";
 import type { Profile } from "../profiling/profile.ts";
 import type { Identity } from "../system/caller.ts";
 import type { ProcessInfo } from "../system/describe.ts";

@@ -11,12 +11,13 @@ import { createPartial, discard, type PartialCheckpoint } from "../archive/parti
 import { publish } from "../archive/publish.ts";
 import { removeCheckpoint } from "../archive/remove.ts";
 import { sizeOf } from "../archive/size.ts";
+import type { Compression } from "../config/schema.ts";
 import { installHook } from "../criu/hook.ts";
 import { readDumpStatistics } from "../criu/images/stats.ts";
 import { leavesRunning, optionsFromJson } from "../criu/override.ts";
 import { CriuFailure, type CriuIdentity, criuDump } from "../criu/session.ts";
 import { CedanaError } from "../errors.ts";
-import type { CheckpointRecord, Compression, JobRecord } from "../jobs/types.ts";
+import type { CheckpointRecord, JobRecord } from "../jobs/types.ts";
 import { runtimeOf } from "../runtimes/registry.ts";
 import { controlSupervisor } from "../supervisor/client.ts";
 import type { Identity } from "../system/caller.ts";

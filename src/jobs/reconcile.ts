@@ -3,6 +3,7 @@
  * process that got the pid since is not the job, and neither is a zombie, which has ended and waits for its parent.
  */
 import { hostname } from "node:os";
+import { statusWord } from "../system/describe_process.ts";
 import { bootId, type ProcStat, readStat } from "../system/proc.ts";
 import { jobFolder, readExit } from "./folder.ts";
 import type { JobStore } from "./store.ts";
@@ -23,22 +24,6 @@ export interface Found {
   exit?: JobExit;
 }
 
-/** proc(5)'s state letters. */
-const words: Record<string, string> = {
-  R: "running",
-  S: "sleep",
-  D: "disk-sleep",
-  T: "stopped",
-  t: "tracing-stop",
-  I: "idle",
-  P: "parked",
-};
-
-/** The kernel's word for a running process's state letter. */
-export function stateWord(state: string): string {
-  return words[state] ?? state;
-}
-
 const hasEnded = (state: string) => state === "Z" || state === "X" || state === "x";
 
 /** The state letter of exactly that process while it runs; undefined once it has ended. */
@@ -54,7 +39,7 @@ export function reconcile(job: JobRecord, look: Look): Found {
   if (job.host !== look.host())
     return job.exit ? { status: "halted", exit: job.exit } : { status: "unknown" };
   const state = runningState(job.process, look);
-  if (state !== undefined) return { status: stateWord(state) };
+  if (state !== undefined) return { status: statusWord(state) };
   const exit = job.exit ?? look.exit(job.jid, job.process);
   return exit ? { status: "halted", exit } : { status: "halted" };
 }

@@ -1,14 +1,7 @@
 /** Records as rows and back. */
+import { type Compression, compressions } from "../config/schema.ts";
 import { CedanaError } from "../errors.ts";
-import {
-  type CheckpointRecord,
-  type Compression,
-  compressions,
-  type JobExit,
-  type JobOutput,
-  type JobRecord,
-  type ProcessRef,
-} from "./types.ts";
+import type { CheckpointRecord, JobExit, JobOutput, JobRecord, ProcessRef } from "./types.ts";
 
 export interface ProcessRow {
   pid: number;

@@ -1,4 +1,5 @@
 /** The records of the store, as the rest of the program sees them. */
+import type { Compression } from "../config/schema.ts";
 
 /** A process that cannot be mistaken for another: a bare pid can be reused, a pid with its start time cannot. */
 export interface ProcessRef {
@@ -42,9 +43,6 @@ export interface JobRecord {
   /** Absent while it runs, and when nobody could know how it ended. */
   exit?: JobExit;
 }
-
-export const compressions = ["none", "tar", "gzip", "lz4", "zlib", "zstd"] as const;
-export type Compression = (typeof compressions)[number];
 
 export interface CheckpointRecord {
   /** UUID. */

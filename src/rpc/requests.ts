@@ -24,7 +24,7 @@ import {
   type Target as TargetMessage,
   type TerminalSize as TerminalSizeMessage,
 } from "../gen/cedana/daemon/v1/daemon_pb.ts";
-import { compressions } from "../jobs/types.ts";
+import { compressions } from "../config/schema.ts";
 import * as is from "./validate.ts";
 
 /** What a request says, without what the connection says: who calls, and whether they still wait. */

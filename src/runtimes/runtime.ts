@@ -1,10 +1,9 @@
 /** What a type of job must say of itself. A verb that is left out is answered with "not supported by <type>". */
 import type { ManifestStdio } from "../archive/manifest.ts";
 
-export interface Feature {
-  verb: "run" | "manage" | "dump" | "restore" | "freeze" | "query" | "attach" | "no-server";
-  supported: boolean;
-}
+/** What can be done with a job of some type. */
+export const verbs = ["run", "manage", "dump", "restore", "freeze", "query", "attach", "no-server"] as const;
+export type Verb = (typeof verbs)[number];
 
 /** What CRIU and the manifest must know of a running tree. */
 export interface TreeFacts {
@@ -22,7 +21,7 @@ export interface TreeFacts {
 
 export interface Runtime {
   type: string;
-  features: Feature[];
+  features: readonly Verb[];
   /** Looks at a running tree before its dump; throws when it cannot be dumped. */
   beforeDump(pid: number): TreeFacts;
 }

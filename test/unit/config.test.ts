@@ -3,10 +3,9 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, wr
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type ConfigSources, loadConfig } from "../../src/config/load.ts";
-import { compressionNames, keys } from "../../src/config/schema.ts";
+import { keys } from "../../src/config/schema.ts";
 import { writeConfig } from "../../src/config/write.ts";
 import { CedanaError } from "../../src/errors.ts";
-import { compressions } from "../../src/jobs/types.ts";
 
 const root = mkdtempSync(join(tmpdir(), "cedana-config-"));
 afterAll(() => rmSync(root, { recursive: true, force: true }));
@@ -47,10 +46,6 @@ describe("defaults", () => {
 
   test("of tcp listen on loopback", () => {
     expect(load({ env: { CEDANA_PROTOCOL: "TCP" } }).address).toBe("127.0.0.1:8080");
-  });
-
-  test("know the compressions that the store knows", () => {
-    expect([...compressionNames]).toEqual([...compressions]);
   });
 });
 

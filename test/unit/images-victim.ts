@@ -1,17 +1,9 @@
 /** Real processes and real dumps of them, for the tests of the image reader. */
-import { existsSync } from "node:fs";
 import { chmod, chown, mkdtemp, readFile, rm } from "node:fs/promises";
+import { locateCriu } from "../../src/criu/locate.ts";
 
-const known = "/opt/criu-exp/criu";
-
-/** CEDANA_TEST_CRIU, else one put there for experiments, else the host's. */
-function criuPath(): string {
-  const found = process.env.CEDANA_TEST_CRIU ?? (existsSync(known) ? known : Bun.which("criu"));
-  if (found) return found;
-  throw new Error(
-    "These tests need CRIU 4.2 or newer: set CEDANA_TEST_CRIU to its path, or put criu in PATH",
-  );
-}
+/** The CRIU that the product itself would use here. */
+const { command: criuCommand } = await locateCriu({ binDir: "/usr/local/bin" });
 
 export function workload(name: string): string {
   return new URL(`../workloads/${name}`, import.meta.url).pathname;
@@ -85,7 +77,7 @@ export async function dump(
   await criu(
     [
       ...(more.prefix ?? []),
-      criuPath(),
+      ...criuCommand,
       "dump",
       "-t",
       `${victim.pid}`,
@@ -102,7 +94,7 @@ export async function dump(
 /** Restores the images in the background and returns the root's pid, which the caller must kill. */
 export async function restore(images: string): Promise<number> {
   await criu(
-    [criuPath(), "restore", "-d", "-D", images, "--shell-job", "--pidfile", `${images}/pid`, "-o", "log"],
+    [...criuCommand, "restore", "-d", "-D", images, "--shell-job", "--pidfile", `${images}/pid`, "-o", "log"],
     images,
   );
   return Number(await readFile(`${images}/pid`, "utf8"));

@@ -1,7 +1,7 @@
 /** Plain processes: a tree below one pid. */
 import { CedanaError } from "../../errors.ts";
 import { processTree, readArgs, readCredentials, readLink, readStat } from "../../system/proc.ts";
-import type { Runtime, TreeFacts } from "../runtime.ts";
+import { type Runtime, type TreeFacts, verbs } from "../runtime.ts";
 import { readStdio, readTerminal } from "./stdio.ts";
 
 function beforeDump(pid: number): TreeFacts {
@@ -37,15 +37,6 @@ function refuseOddities(pid: number, root: number): void {
 
 export const processRuntime: Runtime = {
   type: "process",
-  features: [
-    { verb: "run", supported: true },
-    { verb: "manage", supported: true },
-    { verb: "dump", supported: true },
-    { verb: "restore", supported: true },
-    { verb: "freeze", supported: true },
-    { verb: "query", supported: true },
-    { verb: "attach", supported: true },
-    { verb: "no-server", supported: true },
-  ],
+  features: verbs,
   beforeDump,
 };
