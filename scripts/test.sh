@@ -77,7 +77,7 @@ step "buf format" buf format --diff --exit-code
 step "generated code" generated_is_current
 
 for name in ours mounts files; do "$name" >"$work/$name.before"; done
-bun test --parallel "$@" 2>&1 | tee "$work/tests.log"
+bun test --parallel --timeout 120000 "$@" 2>&1 | tee "$work/tests.log"
 status=${PIPESTATUS[0]}
 passed=$(sed -n 's/^ *\([0-9]\+\) pass$/\1/p' "$work/tests.log" | tail -1)
 broken=$(sed -n 's/^ *\([0-9]\+\) fail$/\1/p' "$work/tests.log" | tail -1)

@@ -9,7 +9,15 @@
  * still undo everything, connections and all. That is better than --leave-stopped and a kill of our own: a daemon that
  * is killed in mid-dump closes its pipes, and the process runs on without anybody's help.
  */
-import { closeSync, existsSync, fchownSync, mkdirSync, renameSync, writeFileSync, writeSync } from "node:fs";
+import {
+  closeSync,
+  existsSync,
+  fchownSync,
+  readFileSync,
+  renameSync,
+  writeFileSync,
+  writeSync,
+} from "node:fs";
 import { closeAll, pipe } from "../system/fd.ts";
 
 /** CRIU closes its fds in the script, but the script may look for them in its parent. */
@@ -22,8 +30,8 @@ echo x >"$ours/$CEDANA_HOOK_OUT" && read -r answer <"$ours/$CEDANA_HOOK_IN" && [
 /** The script's path in `dir`, which must be ours alone to write and everybody's to read. */
 export function installHook(dir: string): string {
   const path = `${dir}/post-dump.sh`;
-  if (!existsSync(path)) {
-    mkdirSync(dir, { recursive: true, mode: 0o755 });
+  // An earlier version of us may have left another one.
+  if (!existsSync(path) || readFileSync(path, "utf8") !== script) {
     // Renamed into place: CRIU must never run half a script, nor one that is still open for writing (ETXTBSY).
     const draft = `${path}.${process.pid}`;
     writeFileSync(draft, script, { mode: 0o755 });

@@ -13,6 +13,7 @@ import { removeJobFolder } from "../jobs/folder.ts";
 import type { JobOutput, JobRecord, ProcessRef } from "../jobs/types.ts";
 import { runtimeOf } from "../runtimes/registry.ts";
 import type { RestoreStart, SupervisorSpec } from "../supervisor/spec.ts";
+import type { Identity } from "../system/caller.ts";
 import { bootId } from "../system/proc.ts";
 import type { JobView, RestoreOptions } from "./api.ts";
 import { checkCompatible } from "./compatible.ts";
@@ -69,7 +70,7 @@ export async function restore(
         jid: source.jid,
         folder,
         socket: socketPath(context, source.jid),
-        identity: ownerOf(manifest),
+        identity: ownerOf(options, manifest),
         log: output.kind === "log" ? output.path : undefined,
         terminal: terminalOf(options, manifest),
         attachFollows: options.attachFollows,
@@ -83,7 +84,9 @@ export async function restore(
       }),
     );
     const process = { ...started, bootId: bootId() };
-    const job = await step("record", () => record(context, source, { manifest, output, process }));
+    const job = await step("record", () =>
+      record(context, source, { manifest, owner: ownerOf(options, manifest), output, process }),
+    );
     return viewJob(context, job);
   });
 }
@@ -127,29 +130,17 @@ function restoreStart(
 function record(
   { store, host }: EngineContext,
   { jid, job }: RestoreSource,
-  { manifest, output, process }: { manifest: Manifest; output: JobOutput; process: ProcessRef },
+  made: { manifest: Manifest; owner: Identity; output: JobOutput; process: ProcessRef },
 ): JobRecord {
+  const { manifest, owner, output, process } = made;
   if (job !== undefined) {
     store.updateProcess(jid, process, output);
     return store.getJob(jid) ?? { ...job, process, output, exit: undefined };
   }
-  const { type, args, cwd, uid, gid, groups } = manifest;
+  const { type, args, cwd } = manifest;
   const tty = manifest.tty !== null;
-  const made = {
-    jid,
-    type,
-    uid,
-    gid,
-    groups,
-    host,
-    process,
-    args,
-    cwd,
-    output,
-    tty,
-    gpu: false,
-    createdAt: Date.now(),
-  };
-  store.insertJob(made);
-  return made;
+  const createdAt = Date.now();
+  const fresh = { jid, type, ...owner, host, process, args, cwd, output, tty, gpu: false, createdAt };
+  store.insertJob(fresh);
+  return fresh;
 }

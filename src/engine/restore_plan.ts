@@ -6,7 +6,7 @@ import { generateJobId } from "../jobs/names.ts";
 import type { JobOutput, JobRecord } from "../jobs/types.ts";
 import type { Replaced } from "../supervisor/spec.ts";
 import type { Identity } from "../system/caller.ts";
-import { findJob } from "./access.ts";
+import { findJob, isPrivileged } from "./access.ts";
 import type { OutputChoice, RestoreOptions } from "./api.ts";
 import { findCheckpoint } from "./checkpoints.ts";
 import type { EngineContext } from "./context.ts";
@@ -55,18 +55,22 @@ function checkpointOf(
   });
 }
 
-/** Who the restored job belongs to: who it was, unless an ordinary user restores it, who can only make his own. */
-export function ownerOf({ uid, gid, groups }: Manifest): Identity {
-  return { uid, gid, groups };
+/**
+ * Whose the restored job is, and with whose rights its log is opened: who it was. An ordinary user can only make his
+ * own, whatever the manifest says, which may be forged.
+ */
+export function ownerOf({ caller }: RestoreOptions, { uid, gid, groups }: Manifest): Identity {
+  return isPrivileged(caller) ? { uid, gid, groups } : caller;
 }
 
 /** Where the output goes: as asked, else as it was. */
 export function outputOf(
-  { output: asked }: RestoreOptions,
+  options: RestoreOptions,
   { jid, job }: RestoreSource,
   manifest: Manifest,
 ): JobOutput {
-  const owner = ownerOf(manifest);
+  const { output: asked } = options;
+  const owner = ownerOf(options, manifest);
   const before = job?.output ?? manifest.output;
   if (asked !== undefined) return chooseOutput(asked, jid, owner, false);
   if (before.kind === "attachable") return before;

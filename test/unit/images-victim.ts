@@ -1,6 +1,7 @@
 /** Real processes and real dumps of them, for the tests of the image reader. */
 import { chmod, chown, mkdtemp, readFile, rm } from "node:fs/promises";
 import { locateCriu } from "../../src/criu/locate.ts";
+import { waitForPids } from "../../src/engine/pids.ts";
 
 /** The CRIU that the product itself would use here. */
 const { command: criuCommand } = await locateCriu({ binDir: "/usr/local/bin" });
@@ -93,6 +94,8 @@ export async function dump(
 
 /** Restores the images in the background and returns the root's pid, which the caller must kill. */
 export async function restore(images: string): Promise<number> {
+  // The victim's children may still be zombies that only init can reap.
+  await waitForPids(images);
   await criu(
     [...criuCommand, "restore", "-d", "-D", images, "--shell-job", "--pidfile", `${images}/pid`, "-o", "log"],
     images,
