@@ -2,7 +2,7 @@
 
 import { FIRST_FD } from "../archive/client.ts";
 import type { OpenCheckpoint } from "../archive/open.ts";
-import { createPartial, discard } from "../archive/partial.ts";
+import { createPartial, discard, type PartialCheckpoint } from "../archive/partial.ts";
 import type { Identity } from "../system/caller.ts";
 import { actAs } from "../system/identity.ts";
 import { archiveWorker } from "./archive_worker.ts";
@@ -33,8 +33,7 @@ export async function openImages(context: EngineContext, options: ImagesOptions)
     ]);
     return { dir: `/proc/${process.pid}/fd/${source.fd}`, [Symbol.asyncDispose]: async () => {} };
   }
-  const { dir } = context.config.checkpoint;
-  const partial = actAs(caller, () => createPartial({ dir, name: `restore-${source.manifest.id}` }));
+  const partial = makeRoom(caller, [context.config.checkpoint.dir, dirname(path), tmpdir()]);
   context.store.addPartial(partial.path);
   const remove = async () => {
     actAs(caller, () => discard(partial));
@@ -46,7 +45,7 @@ export async function openImages(context: EngineContext, options: ImagesOptions)
       archive: opened,
       folder: partial.images,
       label: path,
-      folderLabel: dir,
+      folderLabel: partial.dir,
     };
     await archiveWorker(request, caller, signal, [source.fd]);
   } catch (error) {
@@ -54,4 +53,17 @@ export async function openImages(context: EngineContext, options: ImagesOptions)
     throw error;
   }
   return { dir: partial.images, [Symbol.asyncDispose]: remove };
+}
+
+/** A folder to unpack to, in the first of `places` that lets the caller have one. */
+function makeRoom(caller: Identity, places: string[]): PartialCheckpoint {
+  const refusals: unknown[] = [];
+  for (const dir of places) {
+    try {
+      return actAs(caller, () => createPartial({ dir, name: `restore-${randomUUID()}` }));
+    } catch (error) {
+      refusals.push(error);
+    }
+  }
+  throw refusals[0];
 }
