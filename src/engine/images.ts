@@ -1,5 +1,8 @@
 /** A checkpoint's images as a folder that CRIU can read: the checkpoint itself, or an unpacked copy that goes again. */
 
+import { randomUUID } from "node:crypto";
+import { tmpdir } from "node:os";
+import { dirname } from "node:path";
 import { FIRST_FD } from "../archive/client.ts";
 import type { OpenCheckpoint } from "../archive/open.ts";
 import { createPartial, discard, type PartialCheckpoint } from "../archive/partial.ts";
