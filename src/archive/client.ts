@@ -2,7 +2,7 @@
 import { closeSync, readdirSync, rmSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import type { Subprocess } from "bun";
-import { CedanaError, reasons } from "../errors.ts";
+import { CedanaError, errnoOf, reasons } from "../errors.ts";
 import { type Identity, ownIdentity } from "../system/caller.ts";
 import { closeAll, pipe } from "../system/fd.ts";
 import { actAs } from "../system/identity.ts";
@@ -32,7 +32,8 @@ export async function runArchiveWorker(
   request: ArchiveRequest,
   options: WorkerOptions,
 ): Promise<{ bytes: number }> {
-  options.signal?.throwIfAborted();
+  const { signal } = options;
+  if (signal?.aborted) throw cancelled();
   const stdin = pipe();
   const stdout = pipe();
   const stderr = pipe();
@@ -45,33 +46,67 @@ export async function runArchiveWorker(
   } finally {
     closeAll([stdin.read, stdout.write, stderr.write]);
   }
-  const stop = () => {
-    open = closeOnce(stdin.write, open);
-    setTimeout(() => child.kill("SIGKILL"), GRACE_MS).unref();
-  };
+  const [answer, complaint] = await talk({ child, request, signal, stdin: stdin.write }, [
+    stdout.read,
+    stderr.read,
+  ]);
+  if (answer !== "" && !(signal?.aborted && answer.startsWith('{"error"'))) return understand(answer);
+  if (answer === "") removeLeftovers(request, options.identity);
+  if (signal?.aborted) throw cancelled();
+  throw new CedanaError({
+    reason: "INTERNAL",
+    message: `the process that should ${request.verb} ${request.label} died (${child.signalCode ?? child.exitCode})`,
+    details: complaint.split("\n").slice(-20),
+  });
+}
+
+interface Talk {
+  child: Subprocess;
+  request: ArchiveRequest;
+  /** Ours to close: the worker stops when it is. */
+  stdin: number;
+  signal: AbortSignal | undefined;
+}
+
+/** Sends the request; resolves with all that the worker wrote to its two outputs, when it is gone. */
+async function talk(
+  { child, request, stdin, signal }: Talk,
+  outputs: [number, number],
+): Promise<[string, string]> {
+  let killing: Timer | undefined;
   let open = true;
+  const close = () => {
+    if (open) closeSync(stdin);
+    open = false;
+  };
+  const stop = () => {
+    close();
+    killing = setTimeout(() => child.kill("SIGKILL"), GRACE_MS);
+  };
+  signal?.addEventListener("abort", stop, { once: true });
   try {
-    options.signal?.addEventListener("abort", stop, { once: true });
-    if (options.signal?.aborted) stop();
-    else writeSync(stdin.write, `${JSON.stringify(request)}\n`); // far below what a pipe holds
-    const [answer, complaint] = await Promise.all([textOf(stdout.read), textOf(stderr.read), child.exited]);
-    if (answer !== "") return understand(answer);
-    removeLeftovers(request, options.identity);
-    options.signal?.throwIfAborted();
-    throw new CedanaError({
-      reason: "INTERNAL",
-      message: `the process that should ${request.verb} ${request.label} died (${child.signalCode ?? child.exitCode})`,
-      details: complaint.split("\n").slice(-20),
-    });
+    send(stdin, request);
+    if (signal?.aborted) stop();
+    const [answer, complaint] = await Promise.all([textOf(outputs[0]), textOf(outputs[1]), child.exited]);
+    return [answer, complaint];
   } finally {
-    options.signal?.removeEventListener("abort", stop);
-    closeOnce(stdin.write, open);
+    signal?.removeEventListener("abort", stop);
+    clearTimeout(killing);
+    close();
   }
 }
 
-function closeOnce(fd: number, open: boolean): false {
-  if (open) closeSync(fd);
-  return false;
+/** One line, far below what a pipe holds. A worker that is dead already shows by its silence. */
+function send(stdin: number, request: ArchiveRequest): void {
+  try {
+    writeSync(stdin, `${JSON.stringify(request)}\n`);
+  } catch (error) {
+    if (errnoOf(error) !== "EPIPE") throw error;
+  }
+}
+
+function cancelled(): CedanaError {
+  return new CedanaError({ reason: "CANCELLED", message: "cancelled; what was written has been removed" });
 }
 
 async function start(options: WorkerOptions, stdio: [number, number, number]): Promise<Subprocess> {

@@ -1,7 +1,7 @@
 /** A checkpoint at a path, folder or archive, told by its content and opened as far as its manifest. */
 import { closeSync, constants, fstatSync, openSync } from "node:fs";
-import { CedanaError, errnoOf } from "../errors.ts";
 import type { Compression } from "../config/schema.ts";
+import { CedanaError, errnoOf } from "../errors.ts";
 import type { Identity } from "../system/caller.ts";
 import { actAs } from "../system/identity.ts";
 import { readHead } from "./archive.ts";

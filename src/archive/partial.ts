@@ -13,8 +13,8 @@
 import { lstatSync, mkdirSync, readdirSync, readlinkSync, rmdirSync } from "node:fs";
 import { hostname } from "node:os";
 import { join } from "node:path";
-import { CedanaError, errnoOf } from "../errors.ts";
 import { compressions } from "../config/schema.ts";
+import { CedanaError, errnoOf } from "../errors.ts";
 import { readStat } from "../system/proc.ts";
 import { explain, fileFailure } from "./failure.ts";
 import { insideFolder, removeFolder } from "./flat.ts";

@@ -15,8 +15,8 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { errnoOf } from "../errors.ts";
 import type { Compression } from "../config/schema.ts";
+import { errnoOf } from "../errors.ts";
 import type { Identity } from "../system/caller.ts";
 import { actAs } from "../system/identity.ts";
 import { fileFailure } from "./failure.ts";

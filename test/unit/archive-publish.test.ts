@@ -1,9 +1,8 @@
-import { afterAll, beforeAll, expect, test } from "bun:test";
+import { expect, test } from "bun:test";
 import {
   existsSync,
   lstatSync,
   mkdirSync,
-  mkdtempSync,
   readdirSync,
   readFileSync,
   rmSync,
@@ -11,7 +10,6 @@ import {
   symlinkSync,
   writeFileSync,
 } from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pack } from "../../src/archive/pack.ts";
 import {
@@ -23,7 +21,6 @@ import {
 import { publish } from "../../src/archive/publish.ts";
 import { removeCheckpoint } from "../../src/archive/remove.ts";
 import { sizeOf } from "../../src/archive/size.ts";
-import { unpack } from "../../src/archive/unpack.ts";
 import { ownIdentity } from "../../src/system/caller.ts";
 import { contentOf, failureOf, imageFiles, noise, scratch, writeFolder } from "./archive-fixture.ts";
 
@@ -203,72 +200,4 @@ test("what is no checkpoint, or only a link to one, is not removed", async () =>
     });
   }
   expect(readdirSync(work.path, { recursive: true })).toEqual(before);
-});
-
-/** A disk of 4 MiB. Mounting one needs root; without it these tests fail and say so. */
-let disk = "";
-beforeAll(() => {
-  disk = mkdtempSync(join(tmpdir(), "cedana-disk-"));
-  const mounted = Bun.spawnSync(["mount", "-t", "tmpfs", "-o", "size=4m", "cedana-test", disk]);
-  if (!mounted.success) throw new Error(`these tests mount a tmpfs and need root: ${mounted.stderr}`);
-});
-afterAll(() => {
-  Bun.spawnSync(["umount", disk]);
-  rmSync(disk, { recursive: true });
-});
-
-test("packing to a full disk says so, and leaves it as it was", async () => {
-  using work = scratch();
-  const images = work.folder("images");
-  writeFolder(images, { "pages-1.img": noise(6 << 20) });
-  for (const compression of ["tar", "gzip"] as const) {
-    const archive = join(disk, "archive");
-    const failure = await failureOf(() =>
-      pack({ folder: images, archive, compression, sync: true, label: "x" }),
-    );
-    expect(failure.reason).toBe("DISK_FULL");
-    expect(failure.message).toMatch(new RegExp(`^no space left in ${disk}: \\d+ bytes free$`));
-    expect(readdirSync(disk)).toEqual([]);
-  }
-});
-
-test("unpacking what does not fit says so before it starts", async () => {
-  using work = scratch();
-  const images = work.folder("images");
-  writeFolder(images, { "pages-1.img": noise(6 << 20) });
-  const archive = join(work.path, "x");
-  await pack({ folder: images, archive, compression: "zstd", sync: false, label: "x" });
-  const out = join(disk, "out");
-  mkdirSync(out);
-  const failure = await failureOf(() => unpack({ archive, folder: out, label: "x", folderLabel: out }));
-  expect(failure.reason).toBe("DISK_FULL");
-  expect(failure.message).toMatch(/bytes free, 6291456 bytes needed$/);
-  expect(readdirSync(out)).toEqual([]);
-  rmSync(out, { recursive: true });
-});
-
-test("a disk that fills up while unpacking is left as it was", async () => {
-  using work = scratch();
-  const images = work.folder("images");
-  const files = Object.fromEntries(
-    Array.from({ length: 3 }, (_, index) => [`pages-${index}.img`, noise(1 << 20)]),
-  );
-  writeFolder(images, files);
-  const archive = join(work.path, "x");
-  await pack({ folder: images, archive, compression: "tar", sync: false, label: "x" });
-  const out = join(disk, "out");
-  mkdirSync(out);
-  const filler = join(disk, "filler");
-  // Checked to fit, then somebody else takes the room: /proc/self/fd/N is the archive, read slowly enough by nature.
-  const unpacking = failureOf(() => unpack({ archive, folder: out, label: "x", folderLabel: out }));
-  while (!existsSync(join(out, "pages-0.img"))) await Bun.sleep(0);
-  try {
-    writeFileSync(filler, noise(4 << 20));
-  } catch (error) {
-    expect(String(error)).toContain("ENOSPC");
-  }
-  expect((await unpacking).reason).toBe("DISK_FULL");
-  expect(readdirSync(out)).toEqual([]);
-  rmSync(out, { recursive: true });
-  rmSync(filler);
 });
