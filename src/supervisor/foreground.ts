@@ -42,7 +42,10 @@ export class ForegroundJob {
       return this.keep(await startRestore(start, spec.identity, shellStdio(undefined)));
     }
     // A job that led a session of its own needs a terminal that is nobody else's: one of ours, relayed.
-    const stdio = openTerminal(ownTerminal ? windowSize(0) : (spec.terminal ?? { rows: 24, cols: 80 }));
+    const stdio = openTerminal(
+      spec.identity,
+      ownTerminal ? windowSize(0) : (spec.terminal ?? { rows: 24, cols: 80 }),
+    );
     const started = await startRestore(start, spec.identity, stdio);
     this.restoreTerminal = relayTerminal(stdio);
     return this.keep(started);

@@ -1,8 +1,9 @@
 /** A job's stdin, stdout and stderr: three pipes, or a pseudo-terminal. The supervisor holds the other ends. */
-import { closeSync, write } from "node:fs";
+import { closeSync, fchownSync, write } from "node:fs";
 import { ReadStream } from "node:tty";
 import { promisify } from "node:util";
 import { errnoOf } from "../errors.ts";
+import type { Identity } from "../system/caller.ts";
 import { closeAll, pipe } from "../system/fd.ts";
 import {
   openPty,
@@ -86,8 +87,14 @@ export class Input {
   }
 }
 
-export function openPipes(): JobStdio {
+/** The job's ends belong to its owner, who may then open them again as /dev/stdout and its like. */
+function giveTo({ uid, gid }: Identity, fds: number[]): void {
+  if (process.geteuid?.() === 0) for (const fd of fds) fchownSync(fd, uid, gid);
+}
+
+export function openPipes(owner: Identity): JobStdio {
   const [stdin, stdout, stderr] = [pipe(), pipe(), pipe()];
+  giveTo(owner, [stdin.read, stdout.write, stderr.write]);
   return {
     fds: [stdin.read, stdout.write, stderr.write],
     handedOver: () => closeAll([stdin.read, stdout.write, stderr.write]),
@@ -105,9 +112,10 @@ async function pumpPipe(fd: number, sink: Sink): Promise<void> {
   closeSync(fd);
 }
 
-export function openTerminal(size: WindowSize): JobStdio {
+export function openTerminal(owner: Identity, size: WindowSize): JobStdio {
   const pty = openPty(size);
   const slave = openSlave(pty);
+  giveTo(owner, [slave]);
   return {
     fds: [slave, slave, slave],
     terminal: () => ({ ...windowSize(pty.master), attributes: terminalAttributes(pty.master) }),

@@ -67,7 +67,8 @@ async function supervise(
   becomeSubreaper();
   const output = new Output(spec.attachFollows);
   if (spec.log !== undefined) openLog(output, spec.log, spec);
-  const stdio = spec.terminal === undefined ? openPipes() : openTerminal(spec.terminal);
+  const stdio =
+    spec.terminal === undefined ? openPipes(spec.identity) : openTerminal(spec.identity, spec.terminal);
   // Nobody can attach to a logged job: its stdin is at its end from the start.
   if (spec.log !== undefined) stdio.input.end();
   let checkpointed = false;
