@@ -1,5 +1,5 @@
 /** What a dump says of itself, written beside the images before they are packed. */
-import { chownSync, closeSync, openSync, readdirSync, writeFileSync } from "node:fs";
+import { chownSync, closeSync, lchownSync, lstatSync, openSync, readdirSync, writeFileSync } from "node:fs";
 import { machine, release } from "node:os";
 import { listImages } from "../archive/folder.ts";
 import { type Manifest, serializeManifest } from "../archive/manifest.ts";
@@ -32,11 +32,18 @@ export interface ManifestSource {
   held: ControlState | undefined;
 }
 
-/** Files that CRIU wrote as the tree's owner become the caller's, who pays for them. */
+/**
+ * Files that CRIU wrote as the tree's owner become the caller's. The folder goes first: from then on its former owner
+ * cannot put a link in the place of a file.
+ */
 export function takeBack(images: string, caller: Identity, identity: CriuIdentity): void {
   if (identity.kind === "own" || identity.identity.uid === caller.uid) return;
-  for (const name of readdirSync(images)) chownSync(`${images}/${name}`, caller.uid, caller.gid);
   chownSync(images, caller.uid, caller.gid);
+  for (const name of readdirSync(images)) {
+    const path = `${images}/${name}`;
+    const { nlink } = lstatSync(path);
+    if (nlink === 1) lchownSync(path, caller.uid, caller.gid);
+  }
 }
 
 export function writeManifest(source: ManifestSource): void {
