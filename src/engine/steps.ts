@@ -2,7 +2,7 @@
  * The chain of steps that every verb is. The runner is the only place that times, cancels and unwinds: each step may
  * name its undo, and whatever fails or is cancelled later, the undos run in reverse.
  */
-import { CedanaError } from "../errors.ts";
+import { CedanaError, messageOf } from "../errors.ts";
 import type { Profile, Step } from "../profiling/profile.ts";
 
 export type StepRunner = <T>(
@@ -38,7 +38,7 @@ export async function runSteps<T>(
   } catch (error) {
     const failures = await unwind(undos);
     if (failures.length === 0) throw error;
-    throw new AggregateError([error, ...failures], "undoing failed too");
+    throw both(error, failures);
   }
 }
 
@@ -52,6 +52,18 @@ async function unwind(undos: (() => void | Promise<void>)[]): Promise<unknown[]>
     }
   }
   return failures;
+}
+
+/** What failed first is what the person asked about; that something is left behind must be told too. */
+function both(error: unknown, failures: unknown[]): CedanaError {
+  const first = error instanceof CedanaError ? error : undefined;
+  return new CedanaError({
+    reason: first?.reason ?? "INTERNAL",
+    message: `${messageOf(error)}; undoing it failed too: ${failures.map(messageOf).join("; ")}`,
+    hint: first?.hint,
+    details: first?.details,
+    cause: new AggregateError([error, ...failures]),
+  });
 }
 
 function cancelled(): CedanaError {
