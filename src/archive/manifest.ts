@@ -12,7 +12,10 @@ export const MANIFEST_VERSION = 1;
 
 export const stdioKinds = ["pipe", "tty", "file", "null", "socket", "other"] as const;
 
-/** One of the root process's first three fds, as it was when dumped. */
+/** More than any tree has: one for each pipe to somebody outside of it. */
+export const STDIO_LIMIT = 1024;
+
+/** One of the first three fds of the root process, or of a descendant that holds a pipe or terminal it has not. */
 export interface ManifestStdio {
   fd: 0 | 1 | 2;
   kind: (typeof stdioKinds)[number];
@@ -104,7 +107,7 @@ export function parseManifest(bytes: Uint8Array, label: string): Manifest {
     shellJob: top.boolean("shellJob"),
     unprivileged: top.boolean("unprivileged"),
     tty: top.has("tty") ? parseTty(top.object("tty")) : null,
-    stdio: top.list("stdio", 3, (item, where) => parseStdio(new Fields(item, where, fail))),
+    stdio: top.list("stdio", STDIO_LIMIT, (item, where) => parseStdio(new Fields(item, where, fail))),
     stdinEnded: top.boolean("stdinEnded"),
     output: parseOutput(top.object("output")),
     files: parseFiles(top, fail),

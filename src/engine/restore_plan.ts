@@ -89,7 +89,8 @@ const { O_CREAT, O_EXCL, O_TRUNC, O_WRONLY, O_RDWR } = constants;
 /** The first three fds that do not come back by themselves. */
 export function replacedStdio(manifest: Manifest, asked: OutputChoice | undefined): Replaced[] {
   return manifest.stdio.flatMap(({ fd, kind, key, path, flags = 0 }): Replaced[] => {
-    if (kind === "pipe") return [{ fd, key }];
+    // A pipe with a name in the file system is opened again by CRIU.
+    if (kind === "pipe") return key === "" ? [] : [{ fd, key }];
     const writes = (flags & (O_WRONLY | O_RDWR)) !== 0;
     if (kind !== "file" || path === undefined || !writes) return [];
     // A regular file by its key is taken unchecked: CRIU refuses one that has grown since (linux.md).

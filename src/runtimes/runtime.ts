@@ -9,7 +9,7 @@ export type Verb = (typeof verbs)[number];
 export interface TreeFacts {
   /** Every process, root first. */
   pids: number[];
-  /** The root's first three fds. */
+  /** The root's first three fds, and what descendants have there of the outside. */
   stdio: ManifestStdio[];
   /** The terminal among them. */
   terminal?: { key: string; rows: number; cols: number; attributes: string };

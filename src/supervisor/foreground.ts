@@ -9,10 +9,10 @@ import { becomeSubreaper, type ChildExit } from "../system/children.ts";
 import { closeAll } from "../system/fd.ts";
 import { readStat } from "../system/proc.ts";
 import { setForeground, setTerminalAttributes, terminalAttributes, windowSize } from "../system/pty.ts";
-import { relayTerminal } from "./relay.ts";
-import type { RunStart, SupervisorSpec } from "./spec.ts";
-import { type StartedJob, startRestore, startRun } from "./start.ts";
-import { Input, type JobStdio, openTerminal } from "./stdio.ts";
+import { relayInput, relayTerminal } from "./relay.ts";
+import type { RestoreStart, RunStart, SupervisorSpec } from "./spec.ts";
+import { type StartedJob, startRestore, startRun, unreadInput } from "./start.ts";
+import { Input, type JobStdio, openInput, openTerminal } from "./stdio.ts";
 
 export class ForegroundJob {
   private exited: Promise<ChildExit> | undefined;
@@ -38,6 +38,8 @@ export class ForegroundJob {
     const { start } = spec;
     const ownTerminal = start.terminal !== undefined && process.stdin.isTTY;
     if (start.terminal === undefined || (ownTerminal && start.choices.shellJob)) {
+      const unread = unreadInput(start);
+      if (unread.length > 0) return this.restoreWithInput(spec, start, unread);
       this.saveTerminal();
       return this.keep(await startRestore(start, spec.identity, shellStdio(undefined)));
     }
@@ -48,6 +50,17 @@ export class ForegroundJob {
     );
     const started = await startRestore(start, spec.identity, stdio);
     this.restoreTerminal = relayTerminal(stdio);
+    return this.keep(started);
+  }
+
+  /** Input that the job is still owed comes first, then the shell's. */
+  private async restoreWithInput(spec: SupervisorSpec, start: RestoreStart, unread: Uint8Array) {
+    const { fd, input } = openInput(spec.identity);
+    const handedOver = () => closeAll([fd]);
+    const stdio: JobStdio = { ...shellStdio(undefined), fds: [fd, 1, 2], handedOver };
+    const started = await startRestore(start, spec.identity, stdio);
+    input.write(unread);
+    this.restoreTerminal = relayInput(input);
     return this.keep(started);
   }
 

@@ -2,7 +2,10 @@
 import { writeSync } from "node:fs";
 import { errnoOf } from "../errors.ts";
 import { windowSize } from "../system/pty.ts";
-import type { JobStdio } from "./stdio.ts";
+import type { Input, JobStdio } from "./stdio.ts";
+
+/** Our stdin is not read while more than this waits for the job. */
+const waitingBytes = 1024 * 1024;
 
 /** Starts relaying; call the result to give our terminal back. */
 export function relayTerminal(stdio: JobStdio): () => void {
@@ -18,6 +21,24 @@ export function relayTerminal(stdio: JobStdio): () => void {
     stdout.off("resize", onResize);
     if (stdin.isTTY) stdin.setRawMode(false);
     stdin.pause();
+  };
+}
+
+/** Our stdin goes on to the job, and ends with it; call the result to stop. */
+export function relayInput(input: Input): () => void {
+  const { stdin } = process;
+  const onData = (data: Buffer) => {
+    input.write(data);
+    if (input.pending > waitingBytes) stdin.pause();
+  };
+  const onEnd = () => input.end();
+  const timer = setInterval(() => {
+    if (stdin.isPaused() && input.pending === 0) stdin.resume();
+  }, 20);
+  stdin.on("data", onData).on("end", onEnd);
+  return () => {
+    clearInterval(timer);
+    stdin.off("data", onData).off("end", onEnd).pause();
   };
 }
 

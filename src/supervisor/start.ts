@@ -2,6 +2,7 @@
 import { openSync } from "node:fs";
 import { constants } from "node:os";
 import type { Subprocess } from "bun";
+import { readPipeData } from "../criu/images/pipe_data.ts";
 import { CriuFailure, criuRestore } from "../criu/session.ts";
 import { CedanaError, errnoOf, messageOf } from "../errors.ts";
 import type { Identity } from "../system/caller.ts";
@@ -68,6 +69,13 @@ export function startFailure(
     });
   }
   return new CedanaError({ reason: "PATH_NOT_USABLE", message: `cannot run "${name}": ${why}` });
+}
+
+/** What the job had not read yet of its stdin when it was dumped, and is owed now that it gets another pipe. */
+export function unreadInput(start: RunStart | RestoreStart): Uint8Array {
+  const stdin = start.kind === "run" ? undefined : start.stdio.find(({ fd }) => fd === 0);
+  if (start.kind === "run" || stdin === undefined || stdin.file !== undefined) return new Uint8Array();
+  return readPipeData(start.imagesDir, stdin.key);
 }
 
 export async function startRestore(

@@ -107,6 +107,13 @@ export function openPipes(owner: Identity): JobStdio {
   };
 }
 
+/** A pipe for the job's stdin alone; the fd is the job's end, owned by the caller. */
+export function openInput(owner: Identity): { fd: number; input: Input } {
+  const { read, write } = pipe();
+  giveTo(owner, [read]);
+  return { fd: read, input: new Input(write, true) };
+}
+
 async function pumpPipe(fd: number, sink: Sink): Promise<void> {
   for await (const data of Bun.file(fd).stream()) await sink(data);
   closeSync(fd);

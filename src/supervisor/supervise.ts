@@ -20,7 +20,7 @@ import { frame } from "./frames.ts";
 import { Output } from "./output.ts";
 import { serve } from "./serve.ts";
 import type { SupervisorReady, SupervisorSpec } from "./spec.ts";
-import { startRestore, startRun } from "./start.ts";
+import { startRestore, startRun, unreadInput } from "./start.ts";
 import { openPipes, openTerminal } from "./stdio.ts";
 
 /** How long output that is still in the pipes is waited for after the job's end, ms. */
@@ -69,7 +69,8 @@ async function supervise(
   if (spec.log !== undefined) openLog(output, spec.log, spec);
   const stdio =
     spec.terminal === undefined ? openPipes(spec.identity) : openTerminal(spec.identity, spec.terminal);
-  // Nobody can attach to a logged job: its stdin is at its end from the start.
+  stdio.input.write(unreadInput(spec.start));
+  // Nobody can attach to a logged job: nothing more will come to its stdin.
   if (spec.log !== undefined) stdio.input.end();
   let checkpointed = false;
   const onCheckpointed = () => {

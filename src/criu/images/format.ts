@@ -21,6 +21,7 @@ export const magic = {
   memfd: 0x48453499,
   ttyInfo: 0x59453036,
   remapPath: 0x59133954,
+  pipesData: 0x56453709,
   stats: 0x57093306,
 } as const;
 

@@ -7,12 +7,12 @@ import { readStdio, readTerminal } from "./stdio.ts";
 function beforeDump(pid: number): TreeFacts {
   const pids = processTree(pid);
   for (const member of pids) refuseOddities(member, pid);
-  const stdio = readStdio(pid);
-  const terminal = stdio.find(({ kind }) => kind === "tty");
+  const { stdio, terminal } = readStdio(pids);
   return {
     pids,
     stdio,
-    terminal: terminal === undefined ? undefined : { key: terminal.key, ...readTerminal(pid, terminal.fd) },
+    terminal:
+      terminal === undefined ? undefined : { key: terminal.key, ...readTerminal(terminal.pid, terminal.fd) },
     shellJob: !pids.includes(readStat(pid)?.session ?? 0),
     args: readArgs(pid),
     cwd: readLink(`/proc/${pid}/cwd`) ?? "/",
