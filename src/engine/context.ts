@@ -1,11 +1,11 @@
 /** What every verb of the engine works with. */
 import { createHash } from "node:crypto";
-import { chmodSync, mkdirSync, statSync } from "node:fs";
 import { hostname } from "node:os";
+import { resolve } from "node:path";
 import type { Config } from "../config/schema.ts";
 import type { CriuBinary } from "../criu/locate.ts";
-import { CedanaError } from "../errors.ts";
 import type { JobStore } from "../jobs/store.ts";
+import { ownFolder } from "../system/own_folder.ts";
 import { Background, type Report } from "./background.ts";
 import { Locks } from "./locks.ts";
 
@@ -23,8 +23,11 @@ export interface EngineContext {
 }
 
 export function createContext(config: Config, store: JobStore, report: Report): EngineContext {
+  const { checkpoint } = config;
+  // What CRIU's and our own children are told must not depend on where they run; a bucket's name is no path.
+  const dir = checkpoint.dir.includes("://") ? checkpoint.dir : resolve(checkpoint.dir);
   return {
-    config,
+    config: { ...config, checkpoint: { ...checkpoint, dir } },
     store,
     host: hostname(),
     locks: new Locks(),
@@ -43,17 +46,13 @@ export function createContext(config: Config, store: JobStore, report: Report): 
  */
 function openRunDir(databasePath: string): string {
   const own = process.geteuid?.() ?? 0;
-  const base = own === 0 ? "/run/cedana" : `${process.env.XDG_RUNTIME_DIR ?? `/tmp/cedana-${own}`}/cedana`;
+  const runtimeDir = process.env.XDG_RUNTIME_DIR;
+  const base = own === 0 ? "/run/cedana" : runtimeDir ? `${runtimeDir}/cedana` : `/tmp/cedana-${own}`;
   const path = `${base}/${createHash("sha256").update(databasePath).digest("hex").slice(0, 12)}`;
-  mkdirSync(path, { recursive: true, mode: 0o755 });
-  const { uid, mode } = statSync(path);
-  if (uid === own && (mode & 0o022) === 0) {
-    // mkdir's mode went through the umask, and CRIU's hook script must be found by whoever CRIU runs as.
-    chmodSync(path, 0o755);
-    return path;
-  }
-  const message = `${path} belongs to somebody else, who could get into jobs through it`;
-  throw new CedanaError({ reason: "PATH_NOT_USABLE", message, hint: `remove it: rm -r ${path}` });
+  // Anyone may enter: CRIU's hook script must be found by whoever CRIU runs as.
+  ownFolder(base, 0o755);
+  ownFolder(path, 0o755);
+  return path;
 }
 
 export function socketPath(context: EngineContext, jid: string): string {

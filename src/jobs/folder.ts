@@ -2,23 +2,19 @@
  * A job's folder, `<database>.d/<jid>/`, private to its owner. Its supervisor leaves there how the job ended, and what a
  * later attach shows first; both outlive the supervisor and the daemon.
  */
-import {
-  chmodSync,
-  closeSync,
-  fsyncSync,
-  mkdirSync,
-  openSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  writeFileSync,
-} from "node:fs";
+import { closeSync, fsyncSync, openSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { errnoOf } from "../errors.ts";
+import { ownFolder } from "../system/own_folder.ts";
 import type { JobExit, ProcessRef } from "./types.ts";
 
+/** Where jobs' folders are. */
+export function jobsFolder(databasePath: string): string {
+  return `${databasePath}.d`;
+}
+
 export function jobFolder(databasePath: string, jid: string): string {
-  return join(`${databasePath}.d`, jid);
+  return join(jobsFolder(databasePath), jid);
 }
 
 /** The last 64 KiB of an attachable job's output. */
@@ -33,10 +29,8 @@ function exitPath(folder: string): string {
 /** Makes the folder (0700). What an earlier run of the job left in it stays until `clearJobFolder`. */
 export function createJobFolder(databasePath: string, jid: string): string {
   const folder = jobFolder(databasePath, jid);
-  mkdirSync(folder, { recursive: true, mode: 0o700 });
-  // mkdir's mode went through the umask, and the folder may be an older one.
-  chmodSync(`${databasePath}.d`, 0o700);
-  chmodSync(folder, 0o700);
+  ownFolder(jobsFolder(databasePath), 0o700);
+  ownFolder(folder, 0o700);
   return folder;
 }
 

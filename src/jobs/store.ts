@@ -3,10 +3,15 @@
  * commands with --no-server): every call is one statement or one transaction, and none keeps state between calls.
  * Every write is on disk when the call returns (WAL with synchronous=FULL).
  */
+
 import { Database, SQLiteError, type Statement } from "bun:sqlite";
+import { realpathSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
 import { CedanaError } from "../errors.ts";
+import { ownFolder } from "../system/own_folder.ts";
 import { bootId, readStat } from "../system/proc.ts";
 import { checkCompanions, secureFile } from "./file.ts";
+import { jobsFolder } from "./folder.ts";
 import { migrate } from "./migrations.ts";
 import {
   type CheckpointRow,
@@ -35,8 +40,11 @@ export interface PartialCheckpoint {
 type Values = Record<string, string | number | null>;
 
 /** Opens the store, creating it on first use. The caller closes it (`using`). */
-export function openStore(path: string): JobStore {
-  secureFile(path);
+export function openStore(given: string): JobStore {
+  secureFile(given);
+  // Jobs' folders and sockets are found by this path: whoever opens the database must come to the same one.
+  const path = join(realpathSync(dirname(given)), basename(given));
+  ownFolder(jobsFolder(path), 0o700);
   try {
     return new JobStore(path);
   } catch (error) {

@@ -1,14 +1,17 @@
 /** The daemon: the engine behind a socket, from its start to its drained end. */
-import { createConsola, LogLevels } from "consola/basic";
 import { defaultAddress } from "../config/load.ts";
-import type { Config, LogLevel } from "../config/schema.ts";
+import type { Config } from "../config/schema.ts";
 import { createContext, type EngineContext } from "../engine/context.ts";
 import { createEngine } from "../engine/engine.ts";
 import { cleanUp } from "../engine/startup.ts";
 import { CedanaError, messageOf } from "../errors.ts";
+import { lockDatabase } from "../jobs/daemon_lock.ts";
 import { openStore } from "../jobs/store.ts";
 import { versionLine } from "../version.ts";
+import { daemonLog } from "./daemon_log.ts";
 import type { Listen } from "./listen.ts";
+import type { RpcLog } from "./log.ts";
+import { loggedEngine } from "./logged_engine.ts";
 import { serve } from "./server.ts";
 
 /** How long calls may go on after SIGTERM before they are told to give up and undo, ms. A second signal ends the wait. */
@@ -18,8 +21,13 @@ const graceMs = 60_000;
 export async function startDaemon(config: Config): Promise<number> {
   const log = daemonLog(config.log_level);
   using store = openStore(config.db.path);
+  using _only = lockDatabase(store.path);
   const context = createContext(config, store, (what, error) => log.warn(`${what}: ${messageOf(error)}`));
-  const server = await serve({ engine: createEngine(context), listen: listenOf(config), log });
+  const server = await serve({
+    engine: loggedEngine(createEngine(context), log),
+    listen: listenOf(config),
+    log,
+  });
   log.info(`${versionLine()}, pid ${process.pid}, database ${store.path}`);
   reportStart(context, log);
   log.info(`listening on ${server.address}`);
@@ -31,7 +39,7 @@ export async function startDaemon(config: Config): Promise<number> {
   return 0;
 }
 
-function reportStart(context: EngineContext, log: ReturnType<typeof daemonLog>): void {
+function reportStart(context: EngineContext, log: RpcLog): void {
   const { running, ended, removed } = cleanUp(context);
   log.info(`${running} jobs running, ${ended} halted`);
   for (const path of removed) log.info(`removed ${path}, which a dump that died had left`);
@@ -54,25 +62,5 @@ function listenOf({ address, protocol, connection }: Config): Listen {
 function stopSignal(): Promise<string> {
   return new Promise((resolve) => {
     for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, () => resolve(signal));
-  });
-}
-
-const levels: Record<LogLevel, number> = {
-  trace: LogLevels.trace,
-  debug: LogLevels.debug,
-  info: LogLevels.info,
-  warn: LogLevels.warn,
-  error: LogLevels.error,
-  disabled: LogLevels.silent,
-};
-
-/** One line per event on stderr, where a service manager or a person looks. */
-function daemonLog(level: LogLevel) {
-  const stream = process.stderr;
-  return createConsola({
-    level: levels[level],
-    stdout: stream,
-    stderr: stream,
-    formatOptions: { date: true },
   });
 }

@@ -1,0 +1,75 @@
+/** The engine with a line in the daemon's log for everything that changes something, and for what failed. */
+import type { Engine } from "../engine/api.ts";
+import { CedanaError, messageOf } from "../errors.ts";
+import type { Identity } from "../system/caller.ts";
+import type { RpcLog } from "./log.ts";
+
+/** Arguments and environment of jobs stay out of it: they hold secrets. */
+export function loggedEngine(engine: Engine, log: RpcLog): Engine {
+  async function logged<T>(
+    caller: Identity,
+    what: string,
+    work: Promise<T>,
+    told: (value: T) => string,
+  ): Promise<T> {
+    const by = `uid ${caller.uid}`;
+    try {
+      const value = await work;
+      log.info(`${what} for ${by}: ${told(value)}`);
+      return value;
+    } catch (error) {
+      const reason = error instanceof CedanaError ? `${error.reason}, ` : "";
+      log.warn(`${what} for ${by} failed: ${reason}${messageOf(error)}`);
+      throw error;
+    }
+  }
+  const ids = (jids: string[]) => jids.join(", ") || "nothing to do";
+  return {
+    ...engine,
+    run: (options) =>
+      logged(
+        options.caller,
+        "run",
+        engine.run(options),
+        ({ job }) => `job ${job.jid}, pid ${job.process.pid}`,
+      ),
+    manage: (options) =>
+      logged(
+        options.caller,
+        "manage",
+        engine.manage(options),
+        (job) => `job ${job.jid}, pid ${job.process.pid}`,
+      ),
+    dump: (options) =>
+      logged(
+        options.caller,
+        `dump of ${nameOf(options.target)}`,
+        engine.dump(options),
+        ({ checkpoint, profile }) => `${checkpoint.path} in ${Math.round(profile.totalMs)} ms`,
+      ),
+    restore: (options) =>
+      logged(
+        options.caller,
+        `restore of ${nameOf(options.source)}`,
+        engine.restore(options),
+        ({ job, profile }) => `job ${job.jid}, pid ${job.process.pid} in ${Math.round(profile.totalMs)} ms`,
+      ),
+    freeze: (options) =>
+      logged(options.caller, `freeze of ${nameOf(options.target)}`, engine.freeze(options), processes),
+    unfreeze: (options) =>
+      logged(options.caller, `unfreeze of ${nameOf(options.target)}`, engine.unfreeze(options), processes),
+    kill: (options) => logged(options.caller, "kill", engine.kill(options), ids),
+    delete: (options) => logged(options.caller, "delete", engine.delete(options), ids),
+    deleteCheckpoint: (options) =>
+      logged(options.caller, "delete of a checkpoint", engine.deleteCheckpoint(options), ({ path }) => path),
+  };
+}
+
+function nameOf(what: { jid: string } | { pid: number } | { path: string }): string {
+  if ("jid" in what) return `job ${what.jid}`;
+  return "pid" in what ? `process ${what.pid}` : what.path;
+}
+
+function processes(pids: number[]): string {
+  return pids.length === 1 ? "1 process" : `${pids.length} processes`;
+}
