@@ -6,7 +6,7 @@
  * architecture is built from a tree of its own under .cache/, where npm installs that architecture's Bun and native
  * modules: the npm registry is all that a cross build needs.
  */
-import { cp, mkdir, mkdtemp, readdir, rename, rm, stat, utimes } from "node:fs/promises";
+import { cp, mkdir, mkdtemp, readdir, readFile, rename, rm, stat, utimes, writeFile } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 
 const root = resolve(import.meta.dir, "..");
@@ -73,6 +73,28 @@ interface Build {
   outfile: string;
 }
 
+/**
+ * Variables with which Bun's runtime lets the environment choose other code to run: more options, itself in place of
+ * the program, a debugger. No build option turns them off, so our copy of the runtime asks for names nobody sets.
+ */
+const runtimeSwitches = ["BUN_OPTIONS", "BUN_BE_BUN", "BUN_INSPECT"];
+
+async function deafRuntime(runtime: string, folder: string): Promise<string> {
+  const bytes = await readFile(runtime);
+  for (const name of runtimeSwitches) {
+    let found = 0;
+    for (let at = bytes.indexOf(name); at >= 0; at = bytes.indexOf(name, at + name.length), found++) {
+      // No shell can set a name with this in it, and the length stays.
+      bytes.write("=", at);
+    }
+    if (found === 0)
+      throw new Error(`${runtime} does not know ${name}: what does this version of Bun call it?`);
+  }
+  const path = join(folder, "runtime");
+  await writeFile(path, bytes, { mode: 0o755 });
+  return path;
+}
+
 async function build({ tree, target, runtime, outfile }: Build, commit: string): Promise<void> {
   const begun = new Date();
   const { version } = await Bun.file(join(root, "package.json")).json();
@@ -80,13 +102,14 @@ async function build({ tree, target, runtime, outfile }: Build, commit: string):
   const name = join(folder, "cedana");
   const defines = { CEDANA_VERSION: version, CEDANA_COMMIT: commit };
   try {
+    const deaf = await deafRuntime(runtime, folder);
     await run(
       [
         process.execPath,
         "build",
         "--compile",
         `--target=bun-${target}`,
-        `--compile-executable-path=${runtime}`,
+        `--compile-executable-path=${deaf}`,
         ...["--bytecode", "--format=esm", "--minify", "--splitting", "--sourcemap"],
         // The daemon runs as root: a folder someone else wrote must not choose its environment or its preloads.
         ...["--no-compile-autoload-dotenv", "--no-compile-autoload-bunfig"],
