@@ -39,6 +39,9 @@ const fields: Readonly<Record<string, Field>> = {
   irmap_scan_paths: { kind: "list", flag: "--irmap-scan-path", on: "dump" },
 };
 
+/** CRIU reads most of its numbers as int, and takes a larger one for something else. */
+const maxNumber = 0x7fffffff;
+
 function refuse(message: string, hint?: string): CedanaError {
   return new CedanaError({ reason: "INVALID_ARGUMENT", message: `--criu-opts: ${message}`, hint });
 }
@@ -91,8 +94,8 @@ function toFlags(name: string, { kind, flag }: Field, value: unknown): string[] 
       if (typeof value !== "boolean") throw refuse(`"${name}" must be true or false`);
       return value ? [flag] : [`--no-${flag.slice(2)}`];
     case "number":
-      if (typeof value !== "number" || !Number.isInteger(value) || value < 0) {
-        throw refuse(`"${name}" must be a whole number`);
+      if (typeof value !== "number" || !Number.isInteger(value) || value < 0 || value > maxNumber) {
+        throw refuse(`"${name}" must be a whole number from 0 to ${maxNumber}`);
       }
       return [`${flag}=${value}`];
     case "text":

@@ -142,9 +142,14 @@ export interface Explanation {
 const harmless = /rlimit: Can't setup RLIMIT_NOFILE for self/;
 const maxDetails = 12;
 
-/** What CRIU's log says of a failure. */
-export function explain(log: string): Explanation {
-  const errors = log.split("\n").filter((line) => line.includes("Error (") && !harmless.test(line));
+function errorsOf(log: string): string[] {
+  return log.split("\n").filter((line) => line.includes("Error (") && !harmless.test(line));
+}
+
+/** What CRIU's log says of a failure; without any error in it, what CRIU printed before it opened its log. */
+export function explain(log: string, printed = ""): Explanation {
+  const errors = errorsOf(log);
+  if (errors.length === 0) errors.push(...errorsOf(printed));
   const details = errors.slice(0, maxDetails);
   for (const line of [...errors, ...log.split("\n").filter((text) => text.includes("Warn  ("))]) {
     for (const entry of known) {

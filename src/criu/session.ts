@@ -35,20 +35,25 @@ interface Running {
   exited: Promise<number>;
 }
 
+/** What CRIU says before it has opened its log: mostly of options that it does not understand. */
+const stderrName = "criu.stderr";
+
 async function start(
   criu: Criu,
   args: string[],
   fds: number[],
   env: Record<string, string>,
 ): Promise<Running> {
-  const nothing = openSync("/dev/null", constants.O_RDWR);
+  const { O_RDWR, O_WRONLY, O_CREAT, O_NOFOLLOW, O_TRUNC } = constants;
+  const nothing = openSync("/dev/null", O_RDWR);
+  const stderr = openSync(`${criu.workDir}/${stderrName}`, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0o600);
   try {
     const command = [...criu.command, ...args];
     if (criu.identity.kind === "own") {
       const stdio: ["ignore", number, number, ...(number | "ignore")[]] = [
         "ignore",
         nothing,
-        nothing,
+        stderr,
         nothing,
         nothing,
         ...fds,
@@ -67,7 +72,7 @@ async function start(
         terminal: false,
         inherit: fds.map((_, index) => firstFd + index),
       },
-      [nothing, nothing, nothing, ...fds],
+      [nothing, nothing, stderr, ...fds],
     );
     if (started.ok) return started.process;
     throw new CedanaError({
@@ -76,6 +81,7 @@ async function start(
     });
   } finally {
     closeSync(nothing);
+    closeSync(stderr);
   }
 }
 
@@ -89,13 +95,16 @@ function openFolder(path: string): number {
 
 /** What the log in `workDir` says of the failure. */
 export function explainFailure(workDir: string): Explanation {
-  let log = "";
+  return explain(readIfThere(`${workDir}/${logName}`), readIfThere(`${workDir}/${stderrName}`));
+}
+
+function readIfThere(path: string): string {
   try {
-    log = readFileSync(`${workDir}/${logName}`, "utf8");
+    return readFileSync(path, "utf8");
   } catch (error) {
     if (errnoOf(error) !== "ENOENT") throw error;
+    return "";
   }
-  return explain(log);
 }
 
 export type DumpChoices = Omit<DumpCommand, "imagesDir" | "workDir" | "actionScript" | "unprivileged">;

@@ -68,11 +68,23 @@ export function findProcess(caller: Identity, pid: number): ProcStat {
   return stat;
 }
 
-/** The processes of a tree, root first, all of them the caller's. */
+/** The processes of a tree, root first, all of them the caller's. Children that end meanwhile are left out. */
 export function findTree(caller: Identity, pid: number): number[] {
-  const tree = processTree(pid);
-  for (const member of tree) if (readStat(member)?.state !== "Z") findProcess(caller, member);
-  return tree;
+  const [root = pid, ...descendants] = processTree(pid);
+  findProcess(caller, root);
+  return [root, ...descendants.filter((member) => isThere(caller, member))];
+}
+
+/** A zombie counts: it is dumped with its tree. */
+function isThere(caller: Identity, pid: number): boolean {
+  if (readStat(pid)?.state === "Z") return true;
+  try {
+    findProcess(caller, pid);
+    return true;
+  } catch (error) {
+    if (error instanceof CedanaError && error.reason === "PROCESS_NOT_FOUND") return false;
+    throw error;
+  }
 }
 
 /** The running process of a target, and the job it is. */

@@ -186,7 +186,20 @@ async function pack(
     sync: context.config.checkpoint.sync,
     label: partial.name,
   };
-  await step("pack", () => archiveWorker(request, caller, signal));
+  await step("pack", async () => {
+    try {
+      await archiveWorker(request, caller, signal);
+    } catch (error) {
+      throw inTermsOf(partial, error);
+    }
+  });
+}
+
+/** A full disk, said of the folder that the person chose and not of the hidden one in it. */
+function inTermsOf({ path, dir }: PartialCheckpoint, error: unknown): unknown {
+  if (!(error instanceof CedanaError) || !error.message.includes(path)) return error;
+  const { reason, message, hint, details } = error;
+  return new CedanaError({ reason, message: message.replaceAll(path, dir), hint, details, cause: error });
 }
 
 /** CRIU wrote a plain folder's bytes itself: they are read for their checksums once the dump has answered. */
