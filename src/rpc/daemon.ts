@@ -14,7 +14,7 @@ import type { RpcLog } from "./log.ts";
 import { loggedEngine } from "./logged_engine.ts";
 import { serve } from "./server.ts";
 
-/** How long calls may go on after SIGTERM before they are told to give up and undo, ms. A second signal ends the wait. */
+/** How long calls may go on after SIGTERM before they are told to give up and undo, ms. A second signal tells them at once. */
 const graceMs = 60_000;
 
 /** Runs until SIGTERM or SIGINT; resolves with the exit status. */
@@ -33,7 +33,9 @@ export async function startDaemon(config: Config): Promise<number> {
   log.info(`listening on ${server.address}`);
   const signal = await stopSignal();
   log.info(`${signal}: finishing what is under way; jobs run on`);
-  await Promise.race([server.close(graceMs), stopSignal()]);
+  const again = stopSignal();
+  void again.then((signal) => log.info(`${signal} again: undoing what is under way`));
+  await server.close(graceMs, again);
   await context.background.idle();
   log.info("stopped");
   return 0;

@@ -29,10 +29,11 @@ export interface RunningServer {
   /** As `--address` takes it; on TCP with the port that was given out. */
   address: string;
   /**
-   * Refuses new calls, ends watchers, gives the others `graceMs` before they are told to give up and undo, then
-   * closes every connection. Listens until the end: nobody else takes the address while work is under way.
+   * Refuses new calls, ends watchers, gives the others `graceMs`, or until `hurry` resolves, before they are told to
+   * give up and undo, then closes every connection. Listens until the end: nobody else takes the address while work is
+   * under way.
    */
-  close(graceMs: number): Promise<void>;
+  close(graceMs: number, hurry: Promise<unknown>): Promise<void>;
 }
 
 export async function serve(options: {
@@ -82,9 +83,10 @@ export async function serve(options: {
       listen.kind === "unix"
         ? listen.path
         : addressOf({ ...listen, port: portOf(connections.server.address()) }),
-    async close(graceMs) {
+    async close(graceMs, hurry) {
       draining.abort(shuttingDown());
-      if (!(await within(graceMs, handler.idle()))) {
+      const hurried = hurry.then(() => false);
+      if (!(await Promise.race([within(graceMs, handler.idle()), hurried]))) {
         givingUp.abort(encode(shuttingDown()));
         if (!(await within(undoMs, handler.idle())))
           log.warn("closing connections with calls still under way");
