@@ -31,12 +31,25 @@ export async function* attach(context: EngineContext, options: AttachOptions): A
     }
   }
   if (options.signal?.aborted) return;
+  if (await isThere(socketPath(context, job.jid))) {
+    throw new CedanaError({
+      reason: "CANCELLED",
+      message: `job ${job.jid} went on without this client, which took no output for too long`,
+      hint: `attach again with: cedana job attach ${job.jid}`,
+    });
+  }
   const message = `the supervisor of job ${job.jid} is gone: its end cannot be told`;
   throw new CedanaError({
     reason: "INTERNAL",
     message,
     hint: `see ${jobFolder(context.store.path, job.jid)}/supervisor.log`,
   });
+}
+
+async function isThere(path: string): Promise<boolean> {
+  const socket = await connectSupervisor(path);
+  socket?.destroy();
+  return socket !== undefined;
 }
 
 function findAttachable(context: EngineContext, { caller, target }: AttachOptions): JobRecord {

@@ -7,6 +7,8 @@ import { findJob, findTarget, halted, mayUse } from "./access.ts";
 import type { Engine, JobView, Target } from "./api.ts";
 import { removeCheckpointOf } from "./checkpoints.ts";
 import type { EngineContext } from "./context.ts";
+import { killTree } from "./kill_tree.ts";
+import { waitForSupervisor } from "./supervisor_gone.ts";
 import { viewJob } from "./view.ts";
 
 const SIGKILL = 9;
@@ -28,7 +30,7 @@ export function listJobs(
   return jobs.filter((job) => mayUse(caller, job)).map((job) => viewJob(context, job));
 }
 
-/** Signals the jobs' root processes; with `all`, those that run. */
+/** Signals the jobs' root processes, and kills whole trees; with `all`, those that run. */
 export async function killJobs(
   context: EngineContext,
   options: Parameters<Engine["kill"]>[0],
@@ -39,7 +41,10 @@ export async function killJobs(
     : jids.map((jid) => viewJob(context, findJob(context, caller, jid)));
   for (const job of views) if (job.status === "halted") throw halted(job);
   const number = signal === 0 ? SIGKILL : signal;
-  for (const job of views) signalJob(job, number);
+  for (const job of views) {
+    if (number === SIGKILL) killTree(job.process);
+    else signalJob(job, number);
+  }
   if (number === SIGKILL) await Promise.all(views.map((job) => waitUntilHalted(context, job)));
   return views.map(({ jid }) => jid);
 }
@@ -49,7 +54,7 @@ function signalJob({ process: { pid, startTime }, status }: JobView, signal: num
   if (readStat(pid)?.startTime !== startTime) return;
   process.kill(pid, signal);
   // A frozen job would otherwise get the signal only when it is unfrozen.
-  if (status === "stopped" && signal !== SIGKILL && isEnding(signal)) process.kill(pid, SIGCONT);
+  if (status === "stopped" && isEnding(signal)) process.kill(pid, SIGCONT);
 }
 
 function isEnding(signal: number): boolean {
@@ -59,9 +64,11 @@ function isEnding(signal: number): boolean {
 
 async function waitUntilHalted(context: EngineContext, job: JobView): Promise<void> {
   for (let waited = 0; waited < 2000; waited += 10) {
-    if (viewJob(context, job).status === "halted") return;
+    if (viewJob(context, job).status === "halted") break;
     await Bun.sleep(10);
   }
+  // Its supervisor tells how it ended; until then the job cannot be forgotten in peace.
+  await waitForSupervisor(context, job);
 }
 
 /** Forgets halted jobs, and with `checkpoints` removes what their dumps left on disk. */
@@ -74,7 +81,9 @@ export async function deleteJobs(
     ? listJobs(context, { caller, all: false }).filter(({ status }) => status === "halted")
     : jids.map((jid) => viewJob(context, findJob(context, caller, jid)));
   for (const { jid, status } of views) if (status !== "halted") throw running(jid);
-  for (const { jid } of views) {
+  for (const job of views) {
+    const { jid } = job;
+    await waitForSupervisor(context, job);
     using _lock = context.locks.take(`job ${jid}`, "deleted");
     const taken = checkpoints ? context.store.listCheckpoints(jid) : [];
     for (const checkpoint of taken) await removeCheckpointOf(context, caller, checkpoint);

@@ -7,6 +7,11 @@ export function defaultLog(jid: string): string {
   return `/var/log/cedana-output-${jid}.log`;
 }
 
+/** Undoes `createDefaultLog` for a job that did not start. */
+export function removeDefaultLog(jid: string): void {
+  rmSync(defaultLog(jid), { force: true });
+}
+
 /**
  * Makes the default log for `owner`, who may not write in /var/log himself. A file there that is somebody else's, or
  * an older job's when this one is new, goes: it must neither be shown to the owner nor be written through.

@@ -9,7 +9,8 @@ import { bootId } from "../system/proc.ts";
 import { isPrivileged } from "./access.ts";
 import type { JobView, OutputChoice, RunOptions, TerminalSize } from "./api.ts";
 import { type EngineContext, socketPath } from "./context.ts";
-import { createDefaultLog } from "./log.ts";
+import { killTree } from "./kill_tree.ts";
+import { createDefaultLog, removeDefaultLog } from "./log.ts";
 import { type Finished, runSteps } from "./steps.ts";
 import { viewJob } from "./view.ts";
 
@@ -24,29 +25,47 @@ export async function run(context: EngineContext, options: RunOptions): Promise<
       () => prepareFolder(context, jid),
       () => removeJobFolder(context.store.path, jid),
     );
-    const output = await step("output", () => chooseOutput(options.output, jid, identity, true));
-    const job = await step("start", async () => {
-      const started = await startSupervisor({
-        jid,
-        folder,
-        socket: socketPath(context, jid),
-        identity,
-        log: output.kind === "log" ? output.path : undefined,
-        terminal: options.tty ? (options.terminal ?? defaultTerminal) : undefined,
-        attachFollows: options.attachFollows,
-        start: { kind: "run", args: options.args, env: options.env, cwd: options.cwd, umask: options.umask },
-      });
-      return record(context, options, { jid, identity, output, process: { ...started, bootId: bootId() } });
-    });
+    const output = await step(
+      "output",
+      () => chooseOutput(options.output, jid, identity, true),
+      () => {
+        if (options.output.kind === "log" && options.output.path === undefined) removeDefaultLog(jid);
+      },
+    );
+    const started = await step(
+      "start",
+      () =>
+        startSupervisor({
+          jid,
+          folder,
+          socket: socketPath(context, jid),
+          identity,
+          log: output.kind === "log" ? output.path : undefined,
+          terminal: options.tty ? (options.terminal ?? defaultTerminal) : undefined,
+          attachFollows: options.attachFollows,
+          start: {
+            kind: "run",
+            args: options.args,
+            env: options.env,
+            cwd: options.cwd,
+            umask: options.umask,
+          },
+        }),
+      (process) => killTree(process),
+    );
+    const process = { ...started, bootId: bootId() };
+    const job = await step("record", () => record(context, options, { jid, identity, output, process }));
     return viewJob(context, job);
   });
 }
 
-function validate(
+/** Who the job will be, and its name; throws when that is not the caller's to choose, or taken. */
+export function validate(
   { store }: EngineContext,
-  { caller, jid, asRoot }: RunOptions,
+  { caller, jid, asRoot }: Pick<RunOptions, "caller" | "jid" | "asRoot">,
 ): { identity: Identity; jid: string } {
-  if (asRoot && !isPrivileged(caller)) {
+  // A daemon, or a command without one, that is not root's has no root to give.
+  if (asRoot && (!isPrivileged(caller) || ownIdentity().uid !== 0)) {
     throw new CedanaError({
       reason: "PERMISSION_DENIED",
       message: "only root may use --as-root",

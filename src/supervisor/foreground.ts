@@ -7,11 +7,12 @@ import type { JobExit } from "../jobs/types.ts";
 import type { Identity } from "../system/caller.ts";
 import { becomeSubreaper, type ChildExit } from "../system/children.ts";
 import { closeAll } from "../system/fd.ts";
+import { openFilesOf } from "../system/open_files.ts";
 import { readStat } from "../system/proc.ts";
 import { setForeground, setTerminalAttributes, terminalAttributes, windowSize } from "../system/pty.ts";
 import { relayInput, relayTerminal } from "./relay.ts";
 import type { RestoreStart, RunStart, SupervisorSpec } from "./spec.ts";
-import { type StartedJob, startRestore, startRun, unreadInput } from "./start.ts";
+import { type StartedJob, startRun } from "./start_run.ts";
 import { Input, type JobStdio, openInput, openTerminal } from "./stdio.ts";
 
 export class ForegroundJob {
@@ -25,7 +26,11 @@ export class ForegroundJob {
     try {
       const stdio = shellStdio(log);
       return this.keep(
-        await startRun({ ...options, kind: "run" }, options.identity, stdio, { session: false }),
+        await startRun({ ...options, kind: "run" }, options.identity, stdio, {
+          session: false,
+          // As if the shell had started it.
+          openFiles: openFilesOf(process.ppid),
+        }),
       );
     } finally {
       if (log !== undefined) closeAll([log]);
@@ -36,6 +41,7 @@ export class ForegroundJob {
     if (spec.start.kind !== "restore") throw new Error("a restore was expected");
     becomeSubreaper();
     const { start } = spec;
+    const { startRestore, unreadInput } = await import("./start_restore.ts");
     const ownTerminal = start.terminal !== undefined && process.stdin.isTTY;
     if (start.terminal === undefined || (ownTerminal && start.choices.shellJob)) {
       const unread = unreadInput(start);
@@ -58,6 +64,7 @@ export class ForegroundJob {
     const { fd, input } = openInput(spec.identity);
     const handedOver = () => closeAll([fd]);
     const stdio: JobStdio = { ...shellStdio(undefined), fds: [fd, 1, 2], handedOver };
+    const { startRestore } = await import("./start_restore.ts");
     const started = await startRestore(start, spec.identity, stdio);
     input.write(unread);
     this.restoreTerminal = relayInput(input);
@@ -65,8 +72,9 @@ export class ForegroundJob {
   }
 
   private keep(started: StartedJob): { pid: number; startTime: bigint } {
-    // Ctrl+C and its like go to the job too, and are its business; a plain kill of us is handed on.
-    for (const signal of ["SIGINT", "SIGQUIT", "SIGTSTP"] as const) process.on(signal, () => {});
+    // Ctrl+C goes to the job too, and is its business; Ctrl+Z stops both, and the shell's fg continues both. A plain
+    // kill of us is handed on.
+    for (const signal of ["SIGINT", "SIGQUIT"] as const) process.on(signal, () => {});
     for (const signal of ["SIGTERM", "SIGHUP"] as const)
       process.on(signal, () => process.kill(started.pid, signal));
     this.exited = started.exited;

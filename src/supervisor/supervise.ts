@@ -20,11 +20,9 @@ import { frame } from "./frames.ts";
 import { Output } from "./output.ts";
 import { serve } from "./serve.ts";
 import type { SupervisorReady, SupervisorSpec } from "./spec.ts";
-import { startRestore, startRun, unreadInput } from "./start.ts";
-import { openPipes, openTerminal } from "./stdio.ts";
+import { type StartedJob, startRun } from "./start_run.ts";
+import { type JobStdio, openPipes, openTerminal } from "./stdio.ts";
 
-/** How long output that is still in the pipes is waited for after the job's end, ms. */
-const drainMs = 300;
 /** How long orphans of a dead tree are waited for, ms: until then their pids are taken. */
 const orphansMs = 1000;
 
@@ -69,27 +67,25 @@ async function supervise(
   if (spec.log !== undefined) openLog(output, spec.log, spec);
   const stdio =
     spec.terminal === undefined ? openPipes(spec.identity) : openTerminal(spec.identity, spec.terminal);
-  stdio.input.write(unreadInput(spec.start));
-  // Nobody can attach to a logged job: nothing more will come to its stdin.
-  if (spec.log !== undefined) stdio.input.end();
   let checkpointed = false;
   const onCheckpointed = () => {
     checkpointed = true;
   };
   const server = await serve(spec.socket, { output, stdio, jid: spec.jid, onCheckpointed });
-  const { start } = spec;
-  const job =
-    start.kind === "run"
-      ? await startRun(start, spec.identity, stdio)
-      : await startRestore(start, spec.identity, stdio);
+  const job = await startJob(spec, stdio).catch((error: unknown) => {
+    output.removeLog();
+    throw error;
+  });
   const startTime = readStat(job.pid)?.startTime ?? 0n;
   const pumped = stdio.pump(
     (data) => output.write(frame.stdout, data),
     (data) => output.write(frame.stderr, data),
   );
   ready(job.pid, startTime);
+  // Most supervisors do nothing for hours: what starting took need not stay in memory.
+  Bun.gc(true);
   const exit = record(await job.exited);
-  await Promise.race([pumped, Bun.sleep(drainMs)]);
+  await output.drain(pumped);
   exit.checkpointed = checkpointed;
   output.tail.save(tailPath(spec.folder));
   // The socket goes before the exit is told: who has read of it may start the job's next supervisor on the same path.
@@ -98,6 +94,21 @@ async function supervise(
   writeExit(spec.folder, { pid: job.pid, startTime, bootId: bootId() }, exit);
   await output.end(frame.exit, exit);
   await waitForOrphans();
+}
+
+async function startJob({ start, identity, log }: SupervisorSpec, stdio: JobStdio): Promise<StartedJob> {
+  // Nobody can attach to a logged job: nothing more will come to its stdin than what it is owed.
+  const endInput = () => {
+    if (log !== undefined) stdio.input.end();
+  };
+  if (start.kind === "run") {
+    endInput();
+    return startRun(start, identity, stdio);
+  }
+  const { startRestore, unreadInput } = await import("./start_restore.ts");
+  stdio.input.write(unreadInput(start));
+  endInput();
+  return startRestore(start, identity, stdio);
 }
 
 function record({ code, signal }: ChildExit): JobExit {

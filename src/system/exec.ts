@@ -14,6 +14,7 @@ import { statSync, writeSync } from "node:fs";
 import type { Identity } from "./caller.ts";
 import { readAll } from "./fd.ts";
 import { check, cString, cStringArray, errno, libc, strerror } from "./libc.ts";
+import { limitOpenFiles } from "./open_files.ts";
 import { takeTerminal } from "./pty.ts";
 
 export interface ExecSpec {
@@ -28,6 +29,8 @@ export interface ExecSpec {
   session: boolean;
   /** With session: fd 0 is a terminal and becomes the controlling one. */
   terminal: boolean;
+  /** Soft limit of open files; absent: the highest there may be. */
+  openFiles?: number;
   /** Fds above 2 that stay open in the program. */
   inherit: number[];
 }
@@ -64,6 +67,7 @@ export function execMain(): void {
     step = "cwd";
     process.chdir(spec.cwd);
     process.umask(spec.umask);
+    if (spec.openFiles !== undefined) limitOpenFiles(spec.openFiles);
     step = "exec";
     resetSignals();
     keepOpen(spec.inherit);

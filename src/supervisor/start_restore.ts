@@ -1,80 +1,25 @@
-/** Starting the job: a new program, or one that CRIU brings back. Either way it becomes this process's child. */
+/**
+ * Bringing the job back with CRIU, as this process's child. Loaded only for that: the supervisor of a job that was run
+ * keeps none of it in memory.
+ */
 import { openSync } from "node:fs";
-import { constants } from "node:os";
-import type { Subprocess } from "bun";
 import { readPipeData } from "../criu/images/pipe_data.ts";
 import { CriuFailure, criuRestore } from "../criu/session.ts";
 import { CedanaError, errnoOf, messageOf } from "../errors.ts";
 import type { Identity } from "../system/caller.ts";
 import { type ChildExit, reap, reapOrphans } from "../system/children.ts";
-import type { ExecFailure } from "../system/exec.ts";
 import { closeAll, seekToEnd } from "../system/fd.ts";
 import { actAs } from "../system/identity.ts";
 import { hasCapabilities, processTree, readStat } from "../system/proc.ts";
 import { setForeground, setTerminalAttributes } from "../system/pty.ts";
-import { startAs } from "../system/spawn.ts";
-import type { Replaced, RestoreStart, RunStart } from "./spec.ts";
+import type { Replaced, RestoreStart } from "./spec.ts";
+import type { StartedJob } from "./start_run.ts";
 import type { JobStdio } from "./stdio.ts";
 
-export interface StartedJob {
-  pid: number;
-  exited: Promise<ChildExit>;
-}
-
-/** In a session of its own, unless it is to stay in its caller's and be stopped by that one's Ctrl+C. */
-export async function startRun(
-  start: RunStart,
-  identity: Identity,
-  stdio: JobStdio,
-  { session = true } = {},
-): Promise<StartedJob> {
-  const terminal = session && stdio.terminal !== undefined;
-  const spec = { ...start, identity, capabilities: [], session, terminal, inherit: [] };
-  const started = await startAs(spec, stdio.fds);
-  stdio.handedOver();
-  if (!started.ok) throw startFailure(started.failure, start);
-  const child = started.process;
-  process.on("SIGCHLD", () => reapOrphans(child.pid));
-  return { pid: child.pid, exited: child.exited.then(() => bunExit(child)) };
-}
-
-function bunExit(child: Subprocess): ChildExit {
-  const name = child.signalCode;
-  const signal = name === null ? 0 : typeof name === "number" ? name : constants.signals[name];
-  return { code: signal === 0 ? (child.exitCode ?? 0) : 128 + signal, signal };
-}
-
-export function startFailure(
-  { step, errno, message }: ExecFailure,
-  start: { args: string[]; cwd: string },
-): CedanaError {
-  const ENOENT = 2;
-  const why = message
-    .replace(/^[A-Z]+: /, "")
-    .replace(/, \w+ '.*$/, "")
-    .toLowerCase();
-  if (step === "cwd") {
-    return new CedanaError({
-      reason: "PATH_NOT_FOUND",
-      message: `cannot enter the folder ${start.cwd}: ${why}`,
-    });
-  }
-  const name = start.args[0] ?? "";
-  if (step === "exec" && errno === ENOENT) {
-    const hint = name.includes("/") ? undefined : "give its full path, or check PATH";
-    return new CedanaError({
-      reason: "COMMAND_NOT_FOUND",
-      message: `cannot run "${name}": command not found`,
-      hint,
-    });
-  }
-  return new CedanaError({ reason: "PATH_NOT_USABLE", message: `cannot run "${name}": ${why}` });
-}
-
 /** What the job had not read yet of its stdin when it was dumped, and is owed now that it gets another pipe. */
-export function unreadInput(start: RunStart | RestoreStart): Uint8Array {
-  const stdin = start.kind === "run" ? undefined : start.stdio.find(({ fd }) => fd === 0);
-  if (start.kind === "run" || stdin === undefined || stdin.file !== undefined) return new Uint8Array();
+export function unreadInput(start: RestoreStart): Uint8Array {
+  const stdin = start.stdio.find(({ fd }) => fd === 0);
+  if (stdin === undefined || stdin.file !== undefined) return new Uint8Array();
   return readPipeData(start.imagesDir, stdin.key);
 }
 
