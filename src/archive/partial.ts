@@ -131,9 +131,10 @@ function isStale(name: string): boolean {
   return place === where() && startTimeOf(Number(pid)) !== startTime;
 }
 
-/** Clock ticks after boot; undefined where there is no such process. */
+/** Clock ticks after boot; undefined where there is no such process, or only what its parent has not collected yet. */
 function startTimeOf(pid: number): string | undefined {
-  return readStat(pid)?.startTime.toString();
+  const stat = readStat(pid);
+  return stat?.state === "Z" ? undefined : stat?.startTime.toString();
 }
 
 function where(): string {

@@ -18,6 +18,7 @@ import {
   writeFileSync,
   writeSync,
 } from "node:fs";
+import { errnoOf } from "../errors.ts";
 import { closeAll, pipe } from "../system/fd.ts";
 
 /** CRIU closes its fds in the script, but the script may look for them in its parent. */
@@ -47,7 +48,7 @@ export interface Hook {
   handedOver(): void;
   /** True when CRIU reached the hook, false when it ended before. */
   reached(): Promise<boolean>;
-  /** Lets CRIU kill the tree (true) or let it run on (false). */
+  /** Lets CRIU kill the tree (true) or let it run on (false). Only the first answer counts. */
   answer(letGo: boolean): void;
 }
 
@@ -55,6 +56,7 @@ export interface Hook {
 export function openHook(uid: number): Hook {
   const toUs = pipe();
   const toCriu = pipe();
+  let answered = false;
   fchownSync(toUs.write, uid, -1);
   fchownSync(toCriu.read, uid, -1);
   return {
@@ -67,8 +69,16 @@ export function openHook(uid: number): Hook {
       return !first.done;
     },
     answer: (letGo) => {
-      if (letGo) writeSync(toCriu.write, "y\n");
-      closeSync(toCriu.write);
+      if (answered) return;
+      answered = true;
+      try {
+        if (letGo) writeSync(toCriu.write, "y\n");
+      } catch (error) {
+        // CRIU is gone, as its exit status will tell.
+        if (errnoOf(error) !== "EPIPE") throw error;
+      } finally {
+        closeSync(toCriu.write);
+      }
     },
   };
 }

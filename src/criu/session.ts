@@ -33,6 +33,7 @@ const firstFd = 5;
 
 interface Running {
   exited: Promise<number>;
+  readonly signalCode: string | number | null;
 }
 
 /** What CRIU says before it has opened its log: mostly of options that it does not understand. */
@@ -93,6 +94,16 @@ function openFolder(path: string): number {
   return openSync(path, constants.O_RDONLY | constants.O_DIRECTORY);
 }
 
+/** Waits for CRIU's end; throws CriuFailure unless it was a good one. */
+async function success(running: Running, { workDir }: Criu): Promise<void> {
+  if ((await running.exited) === 0) return;
+  const { signalCode } = running;
+  if (signalCode === null) throw new CriuFailure(explainFailure(workDir));
+  const why = `CRIU was ended by ${signalCode}`;
+  const hint = signalCode === "SIGKILL" ? "perhaps the host ran out of memory: see `dmesg`" : undefined;
+  throw new CriuFailure({ reason: "CRIU_FAILED", why, hint, details: [] });
+}
+
 /** What the log in `workDir` says of the failure. */
 export function explainFailure(workDir: string): Explanation {
   return explain(readIfThere(`${workDir}/${logName}`), readIfThere(`${workDir}/${stderrName}`));
@@ -142,13 +153,13 @@ export async function criuDump(criu: Criu, choices: DumpChoices, hookScript: str
   const frozen = await hook?.reached();
   if (hook === undefined || frozen !== true) {
     hook?.answer(false);
-    if ((await running.exited) !== 0) throw new CriuFailure(explainFailure(criu.workDir));
+    await success(running, criu);
     return { finish: async () => {}, undo: async () => {} };
   }
   return {
     finish: async () => {
       hook.answer(true);
-      if ((await running.exited) !== 0) throw new CriuFailure(explainFailure(criu.workDir));
+      await success(running, criu);
     },
     undo: async () => {
       hook.answer(false);
@@ -183,7 +194,7 @@ export async function criuRestore(criu: Criu, choices: RestoreChoices): Promise<
       inherit: choices.inherit.map(({ key }, index) => ({ fd: firstFd + 2 + index, key })),
     });
     const running = await start(criu, args, [imagesFd, workFd, ...choices.inherit.map(({ fd }) => fd)], {});
-    if ((await running.exited) !== 0) throw new CriuFailure(explainFailure(criu.workDir));
+    await success(running, criu);
     return Number(readFileSync(`${criu.workDir}/${pidFileName}`, "utf8").trim());
   } finally {
     closeSync(imagesFd);

@@ -106,8 +106,9 @@ export async function dump(context: EngineContext, options: DumpOptions): Promis
       () => void store.deleteCheckpoint(id),
     );
     await step("release", async () => {
-      if (!leaveRunning && job !== undefined) await letGo(context, job, dumped);
-      else await dumped.finish();
+      const finish = () => dumpTree(stat, () => dumped.finish());
+      if (!leaveRunning && job !== undefined) await letGo(context, job, finish);
+      else await finish();
     });
     store.removePartial(partial.path);
     if (compression === "none") addChecksums(context, caller, path);
@@ -239,13 +240,9 @@ function record(
 }
 
 /** Ends a job whose checkpoint is safe; whoever is attached learns why. */
-async function letGo(
-  context: EngineContext,
-  job: JobRecord,
-  dumped: { finish(): Promise<void> },
-): Promise<void> {
+async function letGo(context: EngineContext, job: JobRecord, finish: () => Promise<void>): Promise<void> {
   await controlSupervisor(socketPath(context, job.jid), { kind: "checkpointed" });
-  await dumped.finish();
+  await finish();
   const SIGKILL = 9;
   const exit = { status: 128 + SIGKILL, signal: SIGKILL, at: Date.now(), checkpointed: true };
   context.store.setExit(job.jid, exit, { ...job.process, bootId: bootId() });

@@ -1,4 +1,5 @@
 /** What a daemon puts in order when it starts: what jobs did meanwhile, and what dumps that died have left. */
+import { existsSync } from "node:fs";
 import { dirname } from "node:path";
 import { removeStalePartials } from "../archive/partial.ts";
 import { errnoOf } from "../errors.ts";
@@ -6,6 +7,7 @@ import { runningState } from "../jobs/reconcile.ts";
 import { bootId, readStat } from "../system/proc.ts";
 import type { EngineContext } from "./context.ts";
 import { viewJob } from "./view.ts";
+import { removeStaleWorkFolders } from "./work_folder.ts";
 
 export interface StartReport {
   running: number;
@@ -17,23 +19,46 @@ export interface StartReport {
 export function cleanUp(context: EngineContext): StartReport {
   const { store, host } = context;
   const views = store.listJobs({ host }).map((job) => viewJob(context, job));
+  removeStaleWorkFolders(context);
   const ended = views.filter(({ status }) => status === "halted").length;
   return { running: views.length - ended, ended, removed: removePartials(context) };
 }
 
-function removePartials({ store }: EngineContext): string[] {
+/** How often and how long what cannot be removed yet is tried again, ms. */
+const retryEvery = 500;
+const retryFor = 300_000;
+
+function removePartials(context: EngineContext): string[] {
+  const { store, background } = context;
   const dead = store
     .partials()
     .filter(({ owner }) => runningState(owner, { stat: readStat, bootId }) === undefined);
-  const removed = [...new Set(dead.map(({ path }) => dirname(path)))].flatMap((dir) => {
-    try {
-      return removeStalePartials(dir).map((name) => `${dir}/${name}`);
-    } catch (error) {
-      // The folder went with what was in it.
-      if (errnoOf(error) === "ENOENT") return [];
-      throw error;
-    }
-  });
-  for (const { path } of dead) store.removePartial(path);
+  const dirs = [...new Set(dead.map(({ path }) => dirname(path)))];
+  const removed = dirs.flatMap(removeStale);
+  const left = () => dead.some(({ path }) => existsSync(path));
+  const forget = () => {
+    for (const { path } of dead) if (!existsSync(path)) store.removePartial(path);
+  };
+  forget();
+  if (left()) {
+    // CRIU or a worker outlived its daemon and still writes: it finds out soon, undoes what it did, and ends.
+    background.add("removing unfinished checkpoints", async (signal) => {
+      for (let waited = 0; left() && waited < retryFor && !signal.aborted; waited += retryEvery) {
+        await Bun.sleep(retryEvery);
+        dirs.flatMap(removeStale);
+      }
+      forget();
+    });
+  }
   return removed;
+}
+
+function removeStale(dir: string): string[] {
+  try {
+    return removeStalePartials(dir).map((name) => `${dir}/${name}`);
+  } catch (error) {
+    // The folder went with what was in it.
+    if (errnoOf(error) === "ENOENT") return [];
+    throw error;
+  }
 }

@@ -1,6 +1,7 @@
 /** A folder for one run of CRIU: its log, statistics and pid file. */
 import { chownSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import type { CriuIdentity } from "../criu/session.ts";
+import { listDir, readStat } from "../system/proc.ts";
 import type { EngineContext } from "./context.ts";
 
 export interface WorkFolder extends Disposable {
@@ -11,7 +12,19 @@ export interface WorkFolder extends Disposable {
 export function openWorkFolder({ store }: EngineContext, identity: CriuIdentity): WorkFolder {
   const parent = `${store.path}.d`;
   mkdirSync(parent, { recursive: true, mode: 0o700 });
-  const path = mkdtempSync(`${parent}/.criu-`);
+  // The name tells whose it is, so that what a daemon that was killed left behind is known as such.
+  const path = mkdtempSync(`${parent}/.criu-${process.pid}-${readStat(process.pid)?.startTime ?? 0n}-`);
   if (identity.kind === "user") chownSync(path, identity.identity.uid, identity.identity.gid);
   return { path, [Symbol.dispose]: () => rmSync(path, { recursive: true, force: true }) };
+}
+
+/** Removes the work folders of processes that are gone. */
+export function removeStaleWorkFolders({ store }: EngineContext): void {
+  const parent = `${store.path}.d`;
+  for (const name of listDir(parent)) {
+    const [, pid, startTime] = /^\.criu-(\d+)-(\d+)-/.exec(name) ?? [];
+    const owner = pid === undefined ? undefined : readStat(Number(pid));
+    const stale = pid !== undefined && (owner?.state === "Z" || String(owner?.startTime) !== startTime);
+    if (stale) rmSync(`${parent}/${name}`, { recursive: true, force: true });
+  }
 }
