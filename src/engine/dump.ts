@@ -25,9 +25,9 @@ import { actAs } from "../system/identity.ts";
 import { bootId, type ProcStat, readStat } from "../system/proc.ts";
 import { findTarget, findTree } from "./access.ts";
 import type { DumpOptions } from "./api.ts";
-import { archiveWorker } from "./archive_worker.ts";
 import { type EngineContext, socketPath } from "./context.ts";
 import { dumpIdentity } from "./criu_identity.ts";
+import { addChecksums, inTermsOf, pack } from "./dump_archive.ts";
 import { takeBack, writeManifest } from "./manifest.ts";
 import { type Finished, runSteps } from "./steps.ts";
 import { openWorkFolder } from "./work_folder.ts";
@@ -50,7 +50,8 @@ export async function dump(context: EngineContext, options: DumpOptions): Promis
   const dir = options.dir ?? config.checkpoint.dir;
   const id = randomUUID();
 
-  return await runSteps(signal, async (step) => {
+  using closing = new DisposableStack();
+  const { value, profile } = await runSteps(signal, async (step) => {
     const leaveRunning = await step("validate", () => staysRunning(context, options));
     const { facts, identity } = await step("inspect", () => {
       const tree = findTree(caller, stat.pid);
@@ -62,7 +63,14 @@ export async function dump(context: EngineContext, options: DumpOptions): Promis
       () => prepare(context, { caller, dir, name: nameOf(options, runtime.type, found), identity }),
       (made) => removePartial(context, caller, made),
     );
-    using work = openWorkFolder(context, identity);
+    const written = async <T>(work: () => T | Promise<T>) => {
+      try {
+        return await work();
+      } catch (error) {
+        throw inTermsOf(partial, error);
+      }
+    };
+    const work = closing.use(openWorkFolder(context, identity));
     const held =
       job === undefined
         ? undefined
@@ -70,34 +78,39 @@ export async function dump(context: EngineContext, options: DumpOptions): Promis
     const dumped = await step(
       "criu",
       () =>
-        dumpTree(stat, () =>
-          criuDump(
-            { command: criu.command, identity, imagesDir: partial.images, workDir: work.path },
-            {
-              ...options.criu,
-              pid: stat.pid,
-              leaveRunning,
-              shellJob: options.criu.shellJob ?? facts.shellJob,
-              external: [
-                ...(options.criu.external ?? []),
-                ...(facts.terminal === undefined ? [] : [facts.terminal.key]),
-              ],
-              manageCgroups: cgroupMode(context, identity),
-              logLevel: config.criu.log_level,
-            },
-            installHook(context.runDir),
+        written(() =>
+          dumpTree(stat, () =>
+            criuDump(
+              { command: criu.command, identity, imagesDir: partial.images, workDir: work.path },
+              {
+                ...options.criu,
+                pid: stat.pid,
+                leaveRunning,
+                shellJob: options.criu.shellJob ?? facts.shellJob,
+                external: [
+                  ...(options.criu.external ?? []),
+                  ...(facts.terminal === undefined ? [] : [facts.terminal.key]),
+                ],
+                manageCgroups: cgroupMode(context, identity),
+                logLevel: config.criu.log_level,
+              },
+              installHook(context.runDir),
+            ),
           ),
         ),
       (tree) => tree.undo(),
     );
-    await step("manifest", () => {
-      takeBack(partial.images, caller, identity);
-      return writeManifest({ context, id, job, runtime, caller, partial, criu, identity, facts, stat, held });
-    });
-    await pack(context, { step, caller, partial, compression, signal });
+    await step("manifest", () =>
+      written(() => {
+        takeBack(partial.images, caller, identity);
+        writeManifest({ context, id, job, runtime, caller, partial, criu, identity, facts, stat, held });
+      }),
+    );
+    if (compression !== "none")
+      await step("pack", () => written(() => pack(context, { caller, partial, compression, signal })));
     const path = await step(
       "publish",
-      () => publish({ partial, compression, sync: config.checkpoint.sync, caller }),
+      () => written(() => publish({ partial, compression, sync: config.checkpoint.sync, caller })),
       (published) => removeCheckpoint(published, caller),
     );
     const checkpoint = await step(
@@ -105,16 +118,20 @@ export async function dump(context: EngineContext, options: DumpOptions): Promis
       () => record(context, { id, job, type: runtime.type, caller, path, compression }),
       () => void store.deleteCheckpoint(id),
     );
+    // The last step: once the tree is gone nothing may fail that would undo its checkpoint.
     await step("release", async () => {
-      const finish = () => dumpTree(stat, () => dumped.finish());
-      if (!leaveRunning && job !== undefined) await letGo(context, job, finish);
-      else await finish();
+      if (!leaveRunning && job !== undefined)
+        await controlSupervisor(socketPath(context, job.jid), { kind: "checkpointed" });
+      await dumpTree(stat, () => dumped.finish());
     });
-    store.removePartial(partial.path);
-    if (compression === "none") addChecksums(context, caller, path);
-    const statistics = await readDumpStatistics(work.path);
-    return { checkpoint, frozenUs: statistics?.frozenUs ?? 0 };
+    return { checkpoint, partial, work, ended: leaveRunning ? undefined : job };
   });
+  const { checkpoint, partial, work, ended } = value;
+  store.removePartial(partial.path);
+  if (ended !== undefined) recordEnd(context, ended);
+  if (compression === "none") addChecksums(context, caller, checkpoint.path);
+  const statistics = await readDumpStatistics(work.path);
+  return { value: { checkpoint, frozenUs: statistics?.frozenUs ?? 0 }, profile };
 }
 
 /** Checks what can be checked of the options, and tells whether the tree goes on. */
@@ -167,49 +184,6 @@ async function dumpTree<T>(stat: ProcStat, work: () => Promise<T>): Promise<T> {
   }
 }
 
-async function pack(
-  context: EngineContext,
-  options: {
-    step: Parameters<Parameters<typeof runSteps>[1]>[0];
-    caller: Identity;
-    partial: PartialCheckpoint;
-    compression: Compression;
-    signal: AbortSignal | undefined;
-  },
-): Promise<void> {
-  const { step, caller, partial, compression, signal } = options;
-  if (compression === "none") return;
-  const request = {
-    verb: "pack" as const,
-    folder: partial.images,
-    archive: partial.archive,
-    compression,
-    sync: context.config.checkpoint.sync,
-    label: partial.name,
-  };
-  await step("pack", async () => {
-    try {
-      await archiveWorker(request, caller, signal);
-    } catch (error) {
-      throw inTermsOf(partial, error);
-    }
-  });
-}
-
-/** A full disk, said of the folder that the person chose and not of the hidden one in it. */
-function inTermsOf({ path, dir }: PartialCheckpoint, error: unknown): unknown {
-  if (!(error instanceof CedanaError) || !error.message.includes(path)) return error;
-  const { reason, message, hint, details } = error;
-  return new CedanaError({ reason, message: message.replaceAll(path, dir), hint, details, cause: error });
-}
-
-/** CRIU wrote a plain folder's bytes itself: they are read for their checksums once the dump has answered. */
-function addChecksums({ background }: EngineContext, caller: Identity, path: string): void {
-  background.add(`checksums of ${path}`, (signal) =>
-    archiveWorker({ verb: "checksum", folder: path, label: path }, caller, signal),
-  );
-}
-
 function record(
   { store, host }: EngineContext,
   made: {
@@ -239,11 +213,9 @@ function record(
   return checkpoint;
 }
 
-/** Ends a job whose checkpoint is safe; whoever is attached learns why. */
-async function letGo(context: EngineContext, job: JobRecord, finish: () => Promise<void>): Promise<void> {
-  await controlSupervisor(socketPath(context, job.jid), { kind: "checkpointed" });
-  await finish();
+/** A job whose checkpoint is safe has ended on purpose; whoever was attached has been told by its supervisor. */
+function recordEnd({ store }: EngineContext, job: JobRecord): void {
   const SIGKILL = 9;
   const exit = { status: 128 + SIGKILL, signal: SIGKILL, at: Date.now(), checkpointed: true };
-  context.store.setExit(job.jid, exit, { ...job.process, bootId: bootId() });
+  store.setExit(job.jid, exit, { ...job.process, bootId: bootId() });
 }
