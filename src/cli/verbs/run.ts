@@ -1,6 +1,7 @@
 import { resolve } from "node:path";
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { RunRequestSchema } from "../../gen/cedana/daemon/v1/daemon_pb.ts";
+import { usageError } from "../argv/usage.ts";
 import { type Call, defineCommand, defineGroup, type Values } from "../command.ts";
 import { gpuFlags, jobFlags, noServerFlag, outputFlags, pidFileFlag } from "../flags.ts";
 import { laterCommands, refuseGiven } from "../unsupported.ts";
@@ -87,6 +88,8 @@ type RunCall = Call & { args: Values<typeof runArgs> };
 async function run(call: RunCall, command: string[]): Promise<number> {
   const { args } = call;
   refuseGiven({ "gpu-enabled": args["gpu-enabled"], "gpu-id": args["gpu-id"] });
+  // The daemon would take an empty one for none.
+  if (args.jid === "") throw usageError("--jid: must not be empty", call.path);
   const request = await requestOf(call, command);
   if (args["no-server"]) {
     const { runForeground } = await import("../foreground.ts");
