@@ -5,7 +5,7 @@
  *
  * Nothing here writes to the checkpoint: it is whole whatever happens.
  */
-import { closeSync } from "node:fs";
+import { closeSync, rmSync } from "node:fs";
 import type { Manifest } from "../archive/manifest.ts";
 import { openCheckpoint } from "../archive/open.ts";
 import { optionsFromJson } from "../criu/override.ts";
@@ -59,7 +59,11 @@ export async function restore(
     });
     const identity = restoreIdentity(caller);
     using work = openWorkFolder(context, identity);
-    const output = outputOf(options, source, manifest);
+    const output = await step(
+      "output",
+      () => outputOf(options, source, manifest),
+      (made) => removeNewLog(options, source, made),
+    );
     const folder = await step(
       "prepare",
       () => prepareFolder(context, source.jid),
@@ -89,6 +93,11 @@ export async function restore(
     );
     return viewJob(context, job);
   });
+}
+
+/** A log of our own choosing for a job that never came to be. */
+function removeNewLog({ output: asked }: RestoreOptions, { job }: RestoreSource, made: JobOutput): void {
+  if (job === undefined && asked === undefined && made.kind === "log") rmSync(made.path, { force: true });
 }
 
 function terminalOf({ terminal }: RestoreOptions, { tty }: Manifest): SupervisorSpec["terminal"] {
