@@ -1,0 +1,61 @@
+/** Processes to dump: sessions of their own, with no terminal, whose pids can be waited for until they are free. */
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { reap } from "../../src/system/children.ts";
+import { listDir, processTree, readStat } from "../../src/system/proc.ts";
+import { until } from "./measure.ts";
+
+export interface Victim {
+  pid: number;
+  /** Resolves when the pids of its tree are free again. */
+  gone(): Promise<void>;
+  /** Kills its tree, restored or not. */
+  kill(): Promise<void>;
+}
+
+const loop = "while :; do sleep 60; done";
+
+/** A small shell loop. */
+export async function startLoop(): Promise<Victim> {
+  const child = start(["sh", "-c", loop]);
+  await until("the loop sleeps", () => processTree(child.pid).length === 2);
+  return victim(child);
+}
+
+/** 1 GiB of touched memory, half of it random. */
+export async function startGibibyte(dir: string): Promise<Victim> {
+  const ready = join(dir, `ready-${crypto.randomUUID()}`);
+  const child = start(["python3", join(import.meta.dir, "gibibyte.py"), ready]);
+  await until("the victim has filled its memory", () => existsSync(ready));
+  return victim(child);
+}
+
+function start(command: string[]): Bun.Subprocess {
+  return Bun.spawn(command, { detached: true, stdio: ["ignore", "ignore", "ignore"], cwd: "/" });
+}
+
+function victim(child: Bun.Subprocess): Victim {
+  const { pid } = child;
+  const tree = processTree(pid);
+  const gone = async () => {
+    await child.exited;
+    await until("the pids are free", () => {
+      // Orphans come to us, who are a subreaper; a dump's or a restored tree's are no children of Bun's.
+      for (const member of tree) if (readStat(member)?.state === "Z") reap(member);
+      return !listDir("/proc").some((name) => holds(tree, name));
+    });
+  };
+  const kill = async () => {
+    for (const member of tree) {
+      const stat = readStat(member);
+      if (stat !== undefined && stat.session === pid) process.kill(member, "SIGKILL");
+    }
+    await gone();
+  };
+  return { pid, gone, kill };
+}
+
+function holds(tree: number[], name: string): boolean {
+  const stat = /^\d+$/.test(name) ? readStat(Number(name)) : undefined;
+  return stat !== undefined && [stat.pid, stat.pgrp, stat.session].some((id) => tree.includes(id));
+}
