@@ -1,4 +1,5 @@
 /** Who may do what: root everything, others what is theirs. The kernel told who asks. */
+import { statSync } from "node:fs";
 import { CedanaError } from "../errors.ts";
 import type { JobRecord } from "../jobs/types.ts";
 import type { Identity } from "../system/caller.ts";
@@ -85,6 +86,27 @@ function isThere(caller: Identity, pid: number): boolean {
     if (error instanceof CedanaError && error.reason === "PROCESS_NOT_FOUND") return false;
     throw error;
   }
+}
+
+/** What kill(2) asks: a program that became somebody else's, as sudo does, is not its starter's to signal. */
+export function checkSignal(caller: Identity, pid: number): void {
+  const [real, , saved] = readCredentials(pid)?.uids ?? [];
+  if (real === undefined || isPrivileged(caller) || real === caller.uid || saved === caller.uid) return;
+  throw refused(`process ${pid}`);
+}
+
+/**
+ * What the kernel asks before it shows a process's files and memory: that it is the caller's, and has not shut itself
+ * off, as programs do that hold keys or were started with more rights. Its files in /proc are then root's.
+ */
+export function checkVisible(caller: Identity, pid: number): void {
+  const files = statSync(`/proc/${pid}/fd`, { throwIfNoEntry: false });
+  if (files === undefined || isPrivileged(caller) || files.uid === caller.uid) return;
+  throw new CedanaError({
+    reason: "PERMISSION_DENIED",
+    message: `process ${pid} lets only root look into it`,
+    hint: "use sudo",
+  });
 }
 
 /** The running process of a target, and the job it is. */

@@ -3,7 +3,7 @@ import { CedanaError } from "../errors.ts";
 import { removeJobFolder } from "../jobs/folder.ts";
 import type { Identity } from "../system/caller.ts";
 import { readStat } from "../system/proc.ts";
-import { findJob, findTarget, halted, mayUse } from "./access.ts";
+import { checkSignal, findJob, findTarget, halted, mayUse } from "./access.ts";
 import type { Engine, JobView, Target } from "./api.ts";
 import { removeCheckpointOf } from "./checkpoints.ts";
 import type { EngineContext } from "./context.ts";
@@ -40,6 +40,7 @@ export async function killJobs(
     ? listJobs(context, { caller, all: false }).filter(({ status }) => status !== "halted")
     : jids.map((jid) => viewJob(context, findJob(context, caller, jid)));
   for (const job of views) if (job.status === "halted") throw halted(job);
+  for (const job of views) checkSignal(caller, job.process.pid);
   const number = signal === 0 ? SIGKILL : signal;
   for (const job of views) {
     if (number === SIGKILL) killTree(job.process);

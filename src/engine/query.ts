@@ -2,8 +2,8 @@
 import { CedanaError } from "../errors.ts";
 import type { ProcessInfo } from "../system/describe.ts";
 import { describeProcess } from "../system/describe_process.ts";
-import { processTree, readStat } from "../system/proc.ts";
-import { findTarget, jobOf } from "./access.ts";
+import { readStat } from "../system/proc.ts";
+import { checkVisible, findTarget, findTree, jobOf } from "./access.ts";
 import type { QueryOptions } from "./api.ts";
 import type { EngineContext } from "./context.ts";
 
@@ -13,7 +13,8 @@ export function query(
 ): ProcessInfo[] {
   return targets.flatMap((target) => {
     const { stat } = findTarget(context, caller, target);
-    const pids = tree ? processTree(stat.pid) : [stat.pid];
+    const pids = tree ? findTree(caller, stat.pid) : [stat.pid];
+    for (const pid of pids) checkVisible(caller, pid);
     const infos = pids.flatMap((pid) => describe(context, pid, inspect));
     if (infos.length > 0) return infos;
     throw new CedanaError({ reason: "PROCESS_NOT_FOUND", message: `process ${stat.pid} has just ended` });
