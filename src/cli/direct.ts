@@ -61,7 +61,9 @@ export async function runDirect(config: Config, options: RunOptions): Promise<In
 }
 
 export async function restoreDirect(config: Config, options: RestoreOptions): Promise<InForeground> {
-  return inForeground(config, (context, job) => restore(context, options, (spec) => job.restore(spec)));
+  return inForeground(config, (context, job) =>
+    restore(context, options, { foreground: true, start: (spec) => job.restore(spec) }),
+  );
 }
 
 async function inForeground(

@@ -44,6 +44,7 @@ async function start(
   args: string[],
   fds: number[],
   env: Record<string, string>,
+  stdin?: number,
 ): Promise<Running> {
   const { O_RDWR, O_WRONLY, O_CREAT, O_NOFOLLOW, O_TRUNC } = constants;
   const nothing = openSync("/dev/null", O_RDWR);
@@ -51,8 +52,8 @@ async function start(
   try {
     const command = [...criu.command, ...args];
     if (criu.identity.kind === "own") {
-      const stdio: ["ignore", number, number, ...(number | "ignore")[]] = [
-        "ignore",
+      const stdio: [number | "ignore", number, number, ...(number | "ignore")[]] = [
+        stdin ?? "ignore",
         nothing,
         stderr,
         nothing,
@@ -73,7 +74,7 @@ async function start(
         terminal: false,
         inherit: fds.map((_, index) => firstFd + index),
       },
-      [nothing, nothing, stderr, ...fds],
+      [stdin ?? nothing, nothing, stderr, ...fds],
     );
     if (started.ok) return started.process;
     throw new CedanaError({
@@ -179,6 +180,8 @@ export class CriuFailure extends Error {
 export type RestoreChoices = Omit<RestoreCommand, "imagesDir" | "workDir" | "inherit" | "unprivileged"> & {
   /** Open fds that replace the files of these keys; they stay the caller's. */
   inherit: { fd: number; key: string }[];
+  /** Open fd of the terminal that a shell job finds itself on; it stays the caller's. */
+  terminal?: number;
 };
 
 /** Restores a tree as a child of this process and returns its root's pid. */
@@ -193,7 +196,13 @@ export async function criuRestore(criu: Criu, choices: RestoreChoices): Promise<
       unprivileged: criu.identity.kind === "user",
       inherit: choices.inherit.map(({ key }, index) => ({ fd: firstFd + 2 + index, key })),
     });
-    const running = await start(criu, args, [imagesFd, workFd, ...choices.inherit.map(({ fd }) => fd)], {});
+    const running = await start(
+      criu,
+      args,
+      [imagesFd, workFd, ...choices.inherit.map(({ fd }) => fd)],
+      {},
+      choices.terminal,
+    );
     await success(running, criu);
     return Number(readFileSync(`${criu.workDir}/${pidFileName}`, "utf8").trim());
   } finally {

@@ -89,7 +89,7 @@ export async function dump(context: EngineContext, options: DumpOptions): Promis
                 shellJob: options.criu.shellJob ?? facts.shellJob,
                 external: [
                   ...(options.criu.external ?? []),
-                  ...(facts.terminal === undefined ? [] : [facts.terminal.key]),
+                  ...(facts.terminal?.key ? [facts.terminal.key] : []),
                 ],
                 manageCgroups: cgroupMode(context, identity),
                 logLevel: config.criu.log_level,

@@ -25,7 +25,10 @@ export function createEngine(context: EngineContext): Engine {
       return { ...value, profile };
     },
     restore: async (options) => {
-      const { value, profile } = await restore(context, options, startSupervisor);
+      const { value, profile } = await restore(context, options, {
+        foreground: false,
+        start: startSupervisor,
+      });
       return { job: value, profile };
     },
     freeze: async ({ caller, target }) => freeze(context, caller, target),

@@ -29,12 +29,16 @@ import { viewJob } from "./view.ts";
 import { openWorkFolder } from "./work_folder.ts";
 
 /** Brings the tree back as a child of somebody who stays with it. */
-export type Starter = (spec: SupervisorSpec) => Promise<{ pid: number; startTime: bigint }>;
+export interface Starter {
+  /** In the caller's own terminal, whose stdin and output the job gets. */
+  foreground: boolean;
+  start(spec: SupervisorSpec): Promise<{ pid: number; startTime: bigint }>;
+}
 
 export async function restore(
   context: EngineContext,
   options: RestoreOptions,
-  start: Starter,
+  starter: Starter,
 ): Promise<Finished<JobView>> {
   const { caller, signal } = options;
   const source = findSource(context, options);
@@ -61,7 +65,7 @@ export async function restore(
     using work = openWorkFolder(context, identity);
     const output = await step(
       "output",
-      () => outputOf(options, source, manifest),
+      () => (starter.foreground ? foregroundOutput(options) : outputOf(options, source, manifest)),
       (made) => removeNewLog(options, source, made),
     );
     const folder = await step(
@@ -70,7 +74,7 @@ export async function restore(
       () => (source.job === undefined ? removeJobFolder(context.store.path, source.jid) : undefined),
     );
     const started = await step("criu", () =>
-      start({
+      starter.start({
         jid: source.jid,
         folder,
         socket: socketPath(context, source.jid),
@@ -93,6 +97,12 @@ export async function restore(
     );
     return viewJob(context, job);
   });
+}
+
+function foregroundOutput({ output }: RestoreOptions): JobOutput {
+  return output?.kind === "log" && output.path !== undefined
+    ? { kind: "log", path: output.path }
+    : { kind: "none" };
 }
 
 /** A log of our own choosing for a job that never came to be. */

@@ -11,7 +11,10 @@ export interface TreeFacts {
   pids: number[];
   /** The root's first three fds, and what descendants have there of the outside. */
   stdio: ManifestStdio[];
-  /** The terminal among them. */
+  /**
+   * The terminal among them. A session outside the tree owns that of a shell job: its key is "", since CRIU gives such
+   * a job the terminal that its own stdin is, and refuses it as an external one (CRIU 4.2, tty_find_restoring_task).
+   */
   terminal?: { key: string; rows: number; cols: number; attributes: string };
   /** The tree's session leader is outside of it. */
   shellJob: boolean;

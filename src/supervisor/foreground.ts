@@ -7,6 +7,7 @@ import type { JobExit } from "../jobs/types.ts";
 import type { Identity } from "../system/caller.ts";
 import { becomeSubreaper, type ChildExit } from "../system/children.ts";
 import { closeAll } from "../system/fd.ts";
+import { actAs } from "../system/identity.ts";
 import { openFilesOf } from "../system/open_files.ts";
 import { readStat } from "../system/proc.ts";
 import { setForeground, setTerminalAttributes, terminalAttributes, windowSize } from "../system/pty.ts";
@@ -20,9 +21,7 @@ export class ForegroundJob {
   private restoreTerminal: (() => void) | undefined;
 
   async run(options: Omit<RunStart, "kind"> & { identity: Identity; log?: string }) {
-    const { O_WRONLY, O_APPEND, O_CREAT } = constants;
-    const log =
-      options.log === undefined ? undefined : openSync(options.log, O_WRONLY | O_APPEND | O_CREAT, 0o600);
+    const log = openLog(options.log, options.identity);
     try {
       const stdio = shellStdio(log);
       return this.keep(
@@ -44,10 +43,15 @@ export class ForegroundJob {
     const { startRestore, unreadInput } = await import("./start_restore.ts");
     const ownTerminal = start.terminal !== undefined && process.stdin.isTTY;
     if (start.terminal === undefined || (ownTerminal && start.choices.shellJob)) {
-      const unread = unreadInput(start);
-      if (unread.length > 0) return this.restoreWithInput(spec, start, unread);
-      this.saveTerminal();
-      return this.keep(await startRestore(start, spec.identity, shellStdio(undefined)));
+      const log = openLog(spec.log, spec.identity);
+      try {
+        const unread = unreadInput(start);
+        if (unread.length > 0) return await this.restoreWithInput(spec, start, unread, log);
+        this.saveTerminal();
+        return this.keep(await startRestore(start, spec.identity, shellStdio(log)));
+      } finally {
+        if (log !== undefined) closeAll([log]);
+      }
     }
     // A job that led a session of its own needs a terminal that is nobody else's: one of ours, relayed.
     const stdio = openTerminal(
@@ -60,10 +64,15 @@ export class ForegroundJob {
   }
 
   /** Input that the job is still owed comes first, then the shell's. */
-  private async restoreWithInput(spec: SupervisorSpec, start: RestoreStart, unread: Uint8Array) {
+  private async restoreWithInput(
+    spec: SupervisorSpec,
+    start: RestoreStart,
+    unread: Uint8Array,
+    log: number | undefined,
+  ) {
     const { fd, input } = openInput(spec.identity);
     const handedOver = () => closeAll([fd]);
-    const stdio: JobStdio = { ...shellStdio(undefined), fds: [fd, 1, 2], handedOver };
+    const stdio: JobStdio = { ...shellStdio(log), fds: [fd, log ?? 1, log ?? 2], handedOver };
     const { startRestore } = await import("./start_restore.ts");
     const started = await startRestore(start, spec.identity, stdio);
     input.write(unread);
@@ -102,6 +111,12 @@ export class ForegroundJob {
     this.restoreTerminal?.();
     this.restoreTerminal = undefined;
   }
+}
+
+function openLog(path: string | undefined, identity: Identity): number | undefined {
+  const { O_WRONLY, O_APPEND, O_CREAT } = constants;
+  if (path === undefined) return undefined;
+  return actAs(identity, () => openSync(path, O_WRONLY | O_APPEND | O_CREAT, 0o600));
 }
 
 /** The shell's own stdio, or with a log that one for the output. */

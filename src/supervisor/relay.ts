@@ -1,7 +1,7 @@
 /** Our terminal and the job's, tied together while the job is in the foreground. */
 import { writeSync } from "node:fs";
 import { errnoOf } from "../errors.ts";
-import { windowSize } from "../system/pty.ts";
+import { makeRaw, windowSize } from "../system/pty.ts";
 import type { Input, JobStdio } from "./stdio.ts";
 
 /** Our stdin is not read while more than this waits for the job. */
@@ -10,7 +10,7 @@ const waitingBytes = 1024 * 1024;
 /** Starts relaying; call the result to give our terminal back. */
 export function relayTerminal(stdio: JobStdio): () => void {
   const { stdin, stdout } = process;
-  if (stdin.isTTY) stdin.setRawMode(true);
+  const unraw = stdin.isTTY ? makeRaw(0) : undefined;
   const onData = (data: Buffer) => stdio.input.write(data);
   const onResize = () => stdio.resize(windowSize(1));
   stdin.on("data", onData);
@@ -19,7 +19,7 @@ export function relayTerminal(stdio: JobStdio): () => void {
   return () => {
     stdin.off("data", onData);
     stdout.off("resize", onResize);
-    if (stdin.isTTY) stdin.setRawMode(false);
+    unraw?.();
     stdin.pause();
   };
 }

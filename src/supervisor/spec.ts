@@ -32,7 +32,7 @@ export interface RestoreStart {
   /** The tree stays stopped until somebody continues it. */
   leaveStopped: boolean;
   stdio: Replaced[];
-  /** The terminal it was dumped on: CRIU's key, and its termios. */
+  /** The terminal it was dumped on: CRIU's key ("": CRIU takes its own stdin), and its termios. */
   terminal?: { key: string; attributes: string };
   /** The job's stdin had ended when it was dumped. */
   stdinEnded: boolean;

@@ -11,7 +11,7 @@ import { type ChildExit, reap, reapOrphans } from "../system/children.ts";
 import { closeAll, seekToEnd } from "../system/fd.ts";
 import { actAs } from "../system/identity.ts";
 import { hasCapabilities, processTree, readStat } from "../system/proc.ts";
-import { setForeground, setTerminalAttributes } from "../system/pty.ts";
+import { setForeground, setTerminalAttributes, setWindowSize } from "../system/pty.ts";
 import type { Replaced, RestoreStart } from "./spec.ts";
 import type { StartedJob } from "./start_run.ts";
 import type { JobStdio } from "./stdio.ts";
@@ -35,8 +35,11 @@ export async function startRestore(
       fd: fdFor(entry, identity, stdio, reopened),
     }));
     if (start.terminal !== undefined) prepareTerminal(start, inherit, stdio);
-    const pid = await restore(start, inherit);
+    const size = stdio.terminal?.();
+    const pid = await restore(start, inherit, start.terminal === undefined ? undefined : stdio.fds[0]);
     if (start.criuIdentity.kind === "user") release(pid, start);
+    // CRIU makes the terminal as large as the one it was dumped on; the window here is what it is.
+    if (start.terminal !== undefined && size !== undefined) setWindowSize(stdio.fds[0], size);
     if (start.choices.shellJob && start.terminal !== undefined)
       setForeground(stdio.fds[0], readStat(pid)?.pgrp ?? pid);
     if (start.stdinEnded) stdio.input.end();
@@ -51,7 +54,7 @@ function prepareTerminal(start: RestoreStart, inherit: { key: string; fd: number
   const slave = stdio.fds[0];
   if (start.terminal === undefined) return;
   setTerminalAttributes(slave, start.terminal.attributes);
-  inherit.push({ key: start.terminal.key, fd: slave });
+  if (start.terminal.key !== "") inherit.push({ key: start.terminal.key, fd: slave });
   // A job that led no session lives in ours from now on, and needs our terminal as its controlling one.
   if (start.choices.shellJob) stdio.claim();
 }
@@ -75,7 +78,11 @@ function fdFor(entry: Replaced, identity: Identity, stdio: JobStdio, reopened: n
   }
 }
 
-async function restore(start: RestoreStart, inherit: { key: string; fd: number }[]): Promise<number> {
+async function restore(
+  start: RestoreStart,
+  inherit: { key: string; fd: number }[],
+  terminal: number | undefined,
+): Promise<number> {
   const { criu: command, criuIdentity, imagesDir, workDir, choices } = start;
   const unique = inherit.filter(
     ({ key }, index) => inherit.findIndex((other) => other.key === key) === index,
@@ -84,7 +91,7 @@ async function restore(start: RestoreStart, inherit: { key: string; fd: number }
     const leaveStopped = start.leaveStopped || criuIdentity.kind === "user";
     return await criuRestore(
       { command, identity: criuIdentity, imagesDir, workDir },
-      { ...choices, leaveStopped, inherit: unique },
+      { ...choices, leaveStopped, inherit: unique, terminal },
     );
   } catch (error) {
     if (!(error instanceof CriuFailure)) throw error;

@@ -8,12 +8,15 @@ function beforeDump(pid: number): TreeFacts {
   const pids = processTree(pid);
   for (const member of pids) refuseOddities(member, pid);
   const { stdio, terminal } = readStdio(pids);
+  const shellJob = !pids.includes(readStat(pid)?.session ?? 0);
   return {
     pids,
     stdio,
     terminal:
-      terminal === undefined ? undefined : { key: terminal.key, ...readTerminal(terminal.pid, terminal.fd) },
-    shellJob: !pids.includes(readStat(pid)?.session ?? 0),
+      terminal === undefined
+        ? undefined
+        : { key: shellJob ? "" : terminal.key, ...readTerminal(terminal.pid, terminal.fd) },
+    shellJob,
     args: readArgs(pid),
     cwd: readLink(`/proc/${pid}/cwd`) ?? "/",
   };
