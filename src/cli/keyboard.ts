@@ -1,4 +1,5 @@
 /** This process's stdin, window and Ctrl+C, on behalf of a job. Disposing it leaves the terminal as it was found. */
+import { makeRaw } from "../system/pty.ts";
 import type { AttachMessage } from "./attach.ts";
 import { DetachKeys } from "./relay.ts";
 import { terminalSize } from "./requests.ts";
@@ -10,7 +11,7 @@ interface Wiring {
 }
 
 export class Keyboard implements Disposable {
-  private raw = false;
+  private unraw: (() => void) | undefined;
   private reading = false;
   private readonly keys = new DetachKeys();
   private readonly restore = () => this[Symbol.dispose]();
@@ -26,8 +27,7 @@ export class Keyboard implements Disposable {
     if (tty) process.on("SIGWINCH", this.resized);
     if (!stdin) return;
     if (tty && process.stdin.isTTY) {
-      process.stdin.setRawMode(true);
-      this.raw = true;
+      this.unraw = makeRaw(0);
     }
     this.reading = true;
     process.stdin.on("data", this.typed).once("end", this.ended).once("error", this.ended);
@@ -42,9 +42,9 @@ export class Keyboard implements Disposable {
       // A pipe or terminal would keep this process; a file, which has no unref, does not.
       if ("unref" in process.stdin) process.stdin.unref();
     }
-    if (this.raw) process.stdin.setRawMode(false);
+    this.unraw?.();
+    this.unraw = undefined;
     this.reading = false;
-    this.raw = false;
   }
 
   private readonly resized = () => {
@@ -58,7 +58,7 @@ export class Keyboard implements Disposable {
   };
 
   private readonly typed = async (data: Uint8Array) => {
-    const { forJob, detach } = this.raw ? this.keys.read(data) : { forJob: data, detach: false };
+    const { forJob, detach } = this.unraw ? this.keys.read(data) : { forJob: data, detach: false };
     // No more is read before the job took this.
     process.stdin.pause();
     if (forJob.length > 0) await this.wiring.send({ case: "stdin", value: forJob });

@@ -66,6 +66,24 @@ export function setTerminalAttributes(fd: number, attributes: string): void {
   check("TCSETS", libc.ioctl(fd, BigInt(TCSETS), ptr(bytes)));
 }
 
+/**
+ * Makes a terminal a plain pipe of bytes, as cfmakeraw(3) does; call the result to have it back as it was. Bun's own
+ * setRawMode leaves the output processed: a program's bare line feed would get a carriage return on its way.
+ */
+export function makeRaw(fd: number): () => void {
+  const before = terminalAttributes(fd);
+  const bytes = Uint8Array.fromBase64(before);
+  // struct termios: c_iflag, c_oflag, c_cflag, c_lflag (u32 each), c_line, c_cc.
+  const flags = new Uint32Array(bytes.buffer, 0, 4);
+  const [input = 0, output = 0, control = 0, local = 0] = flags;
+  // IGNBRK BRKINT PARMRK ISTRIP INLCR IGNCR ICRNL IXON; OPOST; CSIZE PARENB, CS8; ISIG ICANON ECHO ECHONL IEXTEN.
+  flags.set([input & ~0x5eb, output & ~0x1, (control & ~0x130) | 0x30, local & ~0x804b]);
+  // VTIME and VMIN: a read waits for one byte.
+  bytes.set([0, 1], 17 + 5);
+  setTerminalAttributes(fd, bytes.toBase64());
+  return () => setTerminalAttributes(fd, before);
+}
+
 const SIGTTOU = 22;
 const SIG_IGN = 1n;
 
