@@ -1,9 +1,11 @@
 /** What every verb of the engine works with. */
 import { createHash } from "node:crypto";
+import { rmdirSync } from "node:fs";
 import { hostname } from "node:os";
 import { resolve } from "node:path";
 import type { Config } from "../config/schema.ts";
 import type { CriuBinary } from "../criu/locate.ts";
+import { errnoOf } from "../errors.ts";
 import type { JobStore } from "../jobs/store.ts";
 import { ownFolder } from "../system/own_folder.ts";
 import { Background, type Report } from "./background.ts";
@@ -53,6 +55,17 @@ function openRunDir(databasePath: string): string {
   ownFolder(base, 0o755);
   ownFolder(path, 0o755);
   return path;
+}
+
+/** Removes the folder once nothing is in it: no job's socket, and no script that a dump may be using. */
+export function leaveRunDir({ runDir }: EngineContext): void {
+  for (const path of [`${runDir}/jobs`, runDir]) {
+    try {
+      rmdirSync(path);
+    } catch (error) {
+      if (!["ENOENT", "ENOTEMPTY"].includes(errnoOf(error) ?? "")) throw error;
+    }
+  }
 }
 
 export function socketPath(context: EngineContext, jid: string): string {

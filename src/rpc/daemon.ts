@@ -1,7 +1,7 @@
 /** The daemon: the engine behind a socket, from its start to its drained end. */
 import { defaultAddress } from "../config/load.ts";
 import type { Config } from "../config/schema.ts";
-import { createContext, type EngineContext } from "../engine/context.ts";
+import { createContext, type EngineContext, leaveRunDir } from "../engine/context.ts";
 import { createEngine } from "../engine/engine.ts";
 import { cleanUp } from "../engine/startup.ts";
 import { CedanaError, messageOf } from "../errors.ts";
@@ -23,6 +23,7 @@ export async function startDaemon(config: Config): Promise<number> {
   using store = openStore(config.db.path);
   using _only = lockDatabase(store.path);
   const context = createContext(config, store, (what, error) => log.warn(`${what}: ${messageOf(error)}`));
+  using _runDir = { [Symbol.dispose]: () => leaveRunDir(context) };
   const server = await serve({
     engine: loggedEngine(createEngine(context), log),
     listen: listenOf(config),

@@ -56,7 +56,8 @@ export function connectSupervisor(path: string): Promise<Socket | undefined> {
     const socket = connect(path);
     socket.once("connect", () => resolve(socket));
     socket.once("error", (error) => {
-      const gone = errnoOf(error) === "ENOENT" || errnoOf(error) === "ECONNREFUSED";
+      // The last: it ended while we waited to be accepted.
+      const gone = ["ENOENT", "ECONNREFUSED", "ECONNRESET"].includes(errnoOf(error) ?? "");
       gone ? resolve(undefined) : reject(error);
     });
   });
