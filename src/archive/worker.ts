@@ -51,7 +51,8 @@ async function answerRequest(): Promise<ArchiveAnswer> {
   }
 }
 
-async function perform(request: ArchiveRequest, signal: AbortSignal): Promise<number> {
+/** Does it in this process; resolves with the answer's bytes. */
+export async function perform(request: ArchiveRequest, signal?: AbortSignal): Promise<number> {
   switch (request.verb) {
     case "pack":
       return (await (await import("./pack.ts")).pack({ ...request, signal })).size;

@@ -1,14 +1,43 @@
-import { runArchiveWorker } from "../archive/client.ts";
-import type { ArchiveRequest } from "../archive/worker.ts";
-import type { Identity } from "../system/caller.ts";
+/**
+ * Bulk bytes move in a process of their own, with the caller's rights, so that the daemon answers meanwhile. A small
+ * folder is read in less time than that process needs to start, and is done here when the rights are ours anyway.
+ */
+import { lstatSync, readdirSync } from "node:fs";
+import { join } from "node:path";
+import { FIRST_FD, runArchiveWorker } from "../archive/client.ts";
+import { type ArchiveRequest, perform } from "../archive/worker.ts";
+import { type Identity, ownIdentity } from "../system/caller.ts";
 import { selfCommand } from "../system/self.ts";
 
-/** Bulk bytes move in a process of their own, with the caller's rights, so that the daemon answers meanwhile. */
-export function archiveWorker(
+/** Bytes and files of a folder that is small: a few ms of work. */
+const SMALL = { bytes: 2 << 20, files: 200 };
+
+export async function archiveWorker(
   request: ArchiveRequest,
   identity: Identity,
   signal?: AbortSignal,
-  fds?: number[],
-) {
+  fds: number[] = [],
+): Promise<{ bytes: number }> {
+  const local = signal?.aborted ? undefined : doneHere(request, identity, fds);
+  if (local !== undefined) return { bytes: await perform(local, signal) };
   return runArchiveWorker(request, { command: [...selfCommand(), "__archive"], identity, fds, signal });
+}
+
+/**
+ * The request as this process understands it; undefined when it needs a process of its own. Archives do, whose content
+ * may be anything, and so do the compressors, which are native code.
+ */
+function doneHere(request: ArchiveRequest, identity: Identity, fds: number[]): ArchiveRequest | undefined {
+  if (identity.uid !== ownIdentity().uid || request.verb === "unpack") return undefined;
+  if (request.verb === "pack" && request.compression !== "tar") return undefined;
+  const handedOver = /^\/proc\/self\/fd\/(\d+)$/.exec(request.folder)?.[1];
+  const fd = handedOver === undefined ? undefined : fds[Number(handedOver) - FIRST_FD];
+  const folder = fd === undefined ? request.folder : `/proc/self/fd/${fd}`;
+  return isSmall(folder) ? { ...request, folder } : undefined;
+}
+
+function isSmall(folder: string): boolean {
+  const names = readdirSync(folder);
+  if (names.length > SMALL.files) return false;
+  return names.reduce((bytes, name) => bytes + lstatSync(join(folder, name)).size, 0) <= SMALL.bytes;
 }

@@ -15,12 +15,8 @@ export async function startJobs({ daemon, time }: Ours): Promise<number> {
   return performance.now() - from;
 }
 
-interface Listed {
-  jobs?: { status: string }[];
-}
-
 /** How many jobs run. */
 export async function countRunning({ daemon }: Ours): Promise<number> {
-  const listed: Listed = JSON.parse((await daemon.cli(["ps", "--format", "json"])).stdout);
-  return (listed.jobs ?? []).filter(({ status }) => status !== "halted" && status !== "zombie").length;
+  const listed: { status: string }[] = JSON.parse((await daemon.cli(["ps", "--format", "json"])).stdout);
+  return listed.filter(({ status }) => status !== "halted" && status !== "zombie").length;
 }
