@@ -89,10 +89,13 @@ function isThere(caller: Identity, pid: number): boolean {
 }
 
 /** What kill(2) asks: a program that became somebody else's, as sudo does, is not its starter's to signal. */
-export function checkSignal(caller: Identity, pid: number): void {
+export function maySignal(caller: Identity, pid: number): boolean {
   const [real, , saved] = readCredentials(pid)?.uids ?? [];
-  if (real === undefined || isPrivileged(caller) || real === caller.uid || saved === caller.uid) return;
-  throw refused(`process ${pid}`);
+  return real === undefined || isPrivileged(caller) || real === caller.uid || saved === caller.uid;
+}
+
+export function checkSignal(caller: Identity, pid: number): void {
+  if (!maySignal(caller, pid)) throw refused(`process ${pid}`);
 }
 
 /**

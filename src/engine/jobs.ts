@@ -43,7 +43,7 @@ export async function killJobs(
   for (const job of views) checkSignal(caller, job.process.pid);
   const number = signal === 0 ? SIGKILL : signal;
   for (const job of views) {
-    if (number === SIGKILL) killTree(job.process);
+    if (number === SIGKILL) killTree(job.process, caller);
     else signalJob(job, number);
   }
   if (number === SIGKILL) await Promise.all(views.map((job) => waitUntilHalted(context, job)));

@@ -51,7 +51,7 @@ export async function run(context: EngineContext, options: RunOptions): Promise<
             umask: options.umask,
           },
         }),
-      (process) => killTree(process),
+      (process) => killTree(process, options.caller),
     );
     const process = { ...started, bootId: bootId() };
     const job = await step("record", () => record(context, options, { jid, identity, output, process }));

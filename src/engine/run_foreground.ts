@@ -20,7 +20,7 @@ export async function runInForeground(
     const started = await step(
       "start",
       () => job.run({ ...options, identity, log }),
-      (process) => killTree(process),
+      (process) => killTree(process, options.caller),
     );
     const record = {
       jid,
