@@ -23,14 +23,21 @@ export async function* attach(context: EngineContext, options: AttachOptions): A
   socket.write(encodeJson(frame.hello, { noStdin: options.noStdin, terminal: options.terminal }));
   void relayInput(socket, options.input);
   const reader = new FrameReader();
-  for await (const data of socket) {
+  let started = false;
+  for await (const data of untilReset(socket)) {
     for (const next of reader.push(data)) {
       const output = toOutput(next);
+      started = true;
       yield output;
       if (output.kind === "exit") return;
     }
   }
   if (options.signal?.aborted) return;
+  // The job ended while we came: its supervisor hung up without a word.
+  if (!started) {
+    yield* replay(context, job);
+    return;
+  }
   if (await isThere(socketPath(context, job.jid))) {
     throw new CedanaError({
       reason: "CANCELLED",
@@ -44,6 +51,15 @@ export async function* attach(context: EngineContext, options: AttachOptions): A
     message,
     hint: `see ${jobFolder(context.store.path, job.jid)}/supervisor.log`,
   });
+}
+
+/** A supervisor that ends with something of ours unread resets the connection: that is an end like any other. */
+async function* untilReset(socket: Socket): AsyncGenerator<Uint8Array> {
+  try {
+    yield* socket;
+  } catch (error) {
+    if (errnoOf(error) !== "ECONNRESET" && errnoOf(error) !== "EPIPE") throw error;
+  }
 }
 
 async function isThere(path: string): Promise<boolean> {

@@ -30,7 +30,7 @@ const mostAfterEnd = 1024 * 1024;
 const chunkBytes = 64 * 1024;
 
 export class Output {
-  readonly tail = new Tail();
+  readonly tail: Tail;
   private readonly clients = new Set<Socket>();
   private log: number | undefined;
   private waiting: (() => void)[] = [];
@@ -45,7 +45,11 @@ export class Output {
     private readonly stuckMs = stuckAfter,
   ) {
     this.held = attachFollows;
-    if (attachFollows) setTimeout(() => this.release(), attachWait).unref();
+    this.tail = new Tail(attachFollows);
+    if (!attachFollows) return;
+    setTimeout(() => {
+      if (!this.ending) this.release();
+    }, attachWait).unref();
   }
 
   /** From now on the output goes to this file too. O_APPEND: others may write to it or rotate it. */
@@ -106,7 +110,8 @@ export class Output {
    */
   async drain(pumped: Promise<void>): Promise<void> {
     this.ending = true;
-    this.release();
+    // Output that waits for an attach stays whole: the one who comes a moment too late reads it from the tail.
+    this.wake();
     const most = this.taken + mostAfterEnd;
     let over = false;
     const end = pumped.then(() => {
@@ -146,6 +151,7 @@ export class Output {
 
   private release(): void {
     this.held = false;
+    this.tail.limit();
     this.wake();
   }
 

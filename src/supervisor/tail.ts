@@ -7,10 +7,23 @@ export class Tail {
   private chunks: { frame: Uint8Array; size: number }[] = [];
   private size = 0;
 
+  /** `everything`: until `limit`, nothing goes. What comes before the first attach is bounded by whoever adds it. */
+  constructor(private everything = false) {}
+
+  limit(): void {
+    this.everything = false;
+    this.trim();
+  }
+
   /** `frame` carries `size` bytes of output. */
   add(frame: Uint8Array, size: number): void {
     this.chunks.push({ frame, size });
     this.size += size;
+    this.trim();
+  }
+
+  private trim(): void {
+    if (this.everything) return;
     // Whole chunks only: the oldest goes when what is left is still a full tail.
     for (
       let first = this.chunks[0];
