@@ -58,7 +58,7 @@ const known: readonly Known[] = [
   },
   {
     pattern:
-      /Can't create link remap .* use --link-remap|use --link-remap|Can't dump ghost file .* of (\d+) size/,
+      /[Uu]se (?:--)?link-remap|Can't dump ghost file .* of (\d+) size/,
     why: "it has an open file that was deleted",
     hint: `add --link-remap, or allow larger ones with --criu-opts '{"ghost_limit": BYTES}'`,
   },
