@@ -181,7 +181,7 @@ test("a daemon killed in mid-dump leaves the process running, and its successor 
   expect(partials()).toHaveLength(1);
 
   await daemon.start();
-  expect(await daemon.log()).toContain(".broken.partial-");
+  await until("it says what it removed", async () => (await daemon.log()).includes(".broken.partial-"));
   expect(partials()).toEqual([]);
   await until("the process runs on", async () => (await jobs()).get("large")?.status === "sleep");
   expect((await jobs()).get("large")).toMatchObject({ pid });
