@@ -4,7 +4,7 @@ import { binary, type TestDaemon } from "./daemon.ts";
 
 /** Resolves when it holds; throws after a minute. */
 export async function until(what: string, holds: () => boolean | Promise<boolean>): Promise<void> {
-  for (const end = Date.now() + Number(process.env.UNTIL_MS ?? 60_000); !(await holds()); ) {
+  for (const end = Date.now() + 60_000; !(await holds()); ) {
     if (Date.now() > end) throw new Error(`waited in vain until ${what}`);
     await Bun.sleep(20);
   }
