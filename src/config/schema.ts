@@ -57,7 +57,7 @@ export const schema = {
       "soft",
       "what CRIU does about cgroups",
     ),
-    log_level: integer(4, "verbosity of CRIU's log", { min: 0, max: 4 }),
+    log_level: integer(2, "verbosity of CRIU's log", { min: 0, max: 4 }),
   },
   gpu: {
     pool_size: integer(0, "GPU controllers kept ready", { min: 0 }),
