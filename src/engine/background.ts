@@ -1,6 +1,9 @@
 /** Work that goes on after its call has answered, and that a daemon which stops gives up. */
 export type Report = (what: string, error: unknown) => void;
 
+/** Work lets its call's answer go out first, ms. */
+const headStart = 50;
+
 export class Background {
   private readonly running = new Set<Promise<void>>();
   private readonly stop = new AbortController();
@@ -9,7 +12,8 @@ export class Background {
 
   /** Its caller has gone: what it throws is reported to whoever looks after this process. */
   add(what: string, work: (signal: AbortSignal) => Promise<unknown>): void {
-    const done = work(this.stop.signal).then(
+    const started = Bun.sleep(headStart).then(() => work(this.stop.signal));
+    const done = started.then(
       () => {},
       (error: unknown) => {
         if (!this.stop.signal.aborted) this.report(what, error);
