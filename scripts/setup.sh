@@ -14,8 +14,8 @@ if [ "$(id -u)" != 0 ]; then
 fi
 command -v npm >/dev/null || die "needs Node 20 or newer with npm"
 
-# iptables: CRIU holds TCP connections still with it. tmux, curl, python3-grpcio, protoc: clients of the tests.
-packages=(ca-certificates curl iptables procps protobuf-compiler python3-grpcio python3-protobuf tmux util-linux)
+# iptables: CRIU holds TCP connections still with it. The others are clients and tools of the tests.
+packages=(ca-certificates curl iptables lz4 procps protobuf-compiler python3-grpcio python3-protobuf tmux util-linux zstd)
 missing=()
 for package in "${packages[@]}"; do
   state=$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null) || state=
