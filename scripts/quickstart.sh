@@ -36,7 +36,8 @@ cleanup() {
     printf '\nThe daemon said:\n' >&2
     tail -n 20 "$work/daemon.log" >&2
   fi
-  rm -rf "$work"
+  # The daemon's folder in /run is named after its database.
+  rm -rf "$work" "/run/cedana/$(printf %s "$work/jobs.db" | sha256sum | cut -c 1-12)"
   exit "$status"
 }
 trap cleanup EXIT
