@@ -2,7 +2,7 @@
  * The supervisor's work done by a command in its foreground (--no-server): the job is this process's child and has the
  * shell's own stdin, stdout and stderr.
  */
-import { constants, openSync } from "node:fs";
+import { constants, fstatSync, openSync } from "node:fs";
 import type { JobExit } from "../jobs/types.ts";
 import type { Identity } from "../system/caller.ts";
 import { becomeSubreaper, type ChildExit } from "../system/children.ts";
@@ -11,14 +11,19 @@ import { actAs } from "../system/identity.ts";
 import { openFilesOf } from "../system/open_files.ts";
 import { readStat } from "../system/proc.ts";
 import { setForeground, setTerminalAttributes, terminalAttributes, windowSize } from "../system/pty.ts";
-import { relayInput, relayTerminal } from "./relay.ts";
-import type { RestoreStart, RunStart, SupervisorSpec } from "./spec.ts";
+import { relayInput, relayTerminal, writeTo } from "./relay.ts";
+import type { RunStart, SupervisorSpec } from "./spec.ts";
 import { type StartedJob, startRun } from "./start_run.ts";
-import { Input, type JobStdio, openInput, openTerminal } from "./stdio.ts";
+import { Input, type JobStdio, openInput, openOutput, openTerminal } from "./stdio.ts";
+
+/** How long output that is still in the pipes is waited for after the job's end, ms. */
+const drainMs = 300;
 
 export class ForegroundJob {
   private exited: Promise<ChildExit> | undefined;
   private restoreTerminal: (() => void) | undefined;
+  private pumped: Promise<unknown> = Promise.resolve();
+  private stopInput = () => {};
 
   async run(options: Omit<RunStart, "kind"> & { identity: Identity; log?: string }) {
     const log = openLog(options.log, options.identity);
@@ -43,15 +48,13 @@ export class ForegroundJob {
     const { startRestore, unreadInput } = await import("./start_restore.ts");
     const ownTerminal = start.terminal !== undefined && process.stdin.isTTY;
     if (start.terminal === undefined || (ownTerminal && start.choices.shellJob)) {
-      const log = openLog(spec.log, spec.identity);
-      try {
-        const unread = unreadInput(start);
-        if (unread.length > 0) return await this.restoreWithInput(spec, start, unread, log);
-        this.saveTerminal();
-        return this.keep(await startRestore(start, spec.identity, shellStdio(log)));
-      } finally {
-        if (log !== undefined) closeAll([log]);
-      }
+      this.saveTerminal();
+      const restored = openRestored(spec, unreadInput(start));
+      const started = await startRestore(start, spec.identity, restored.stdio);
+      const { stop, pumped } = restored.relay();
+      this.pumped = pumped;
+      this.stopInput = stop;
+      return this.keep(started);
     }
     // A job that led a session of its own needs a terminal that is nobody else's: one of ours, relayed.
     const stdio = openTerminal(
@@ -60,23 +63,6 @@ export class ForegroundJob {
     );
     const started = await startRestore(start, spec.identity, stdio);
     this.restoreTerminal = relayTerminal(stdio);
-    return this.keep(started);
-  }
-
-  /** Input that the job is still owed comes first, then the shell's. */
-  private async restoreWithInput(
-    spec: SupervisorSpec,
-    start: RestoreStart,
-    unread: Uint8Array,
-    log: number | undefined,
-  ) {
-    const { fd, input } = openInput(spec.identity);
-    const handedOver = () => closeAll([fd]);
-    const stdio: JobStdio = { ...shellStdio(log), fds: [fd, log ?? 1, log ?? 2], handedOver };
-    const { startRestore } = await import("./start_restore.ts");
-    const started = await startRestore(start, spec.identity, stdio);
-    input.write(unread);
-    this.restoreTerminal = relayInput(input);
     return this.keep(started);
   }
 
@@ -102,12 +88,14 @@ export class ForegroundJob {
 
   async ended(): Promise<JobExit> {
     const { code, signal } = (await this.exited) ?? { code: 0, signal: 0 };
+    await Promise.race([this.pumped, Bun.sleep(drainMs)]);
     this.letGo();
     return { status: code, signal, at: Date.now(), checkpointed: false };
   }
 
   /** Gives the terminal back as it was. */
   letGo(): void {
+    this.stopInput();
     this.restoreTerminal?.();
     this.restoreTerminal = undefined;
   }
@@ -132,4 +120,37 @@ function shellStdio(log: number | undefined): JobStdio {
     resize: () => {},
     claim: () => {},
   };
+}
+
+/**
+ * The shell's own stdio for a job that CRIU restores. CRIU opens what it inherits a second time, which a socket (of ssh,
+ * of Node.js) refuses and a file (> out) takes as from its start: between those and the job lies a pipe.
+ */
+function openRestored({ identity, log: path }: SupervisorSpec, unread: Uint8Array) {
+  const log = openLog(path, identity);
+  const outputs = [log ?? 1, log ?? 2].map((target) =>
+    canOpenAgain(target)
+      ? { fd: target, start: async () => {} }
+      : { ...openOutput(identity, (data) => writeTo(target, data)), ours: true },
+  );
+  const input = unread.length > 0 || !canOpenAgain(0) ? openInput(identity) : undefined;
+  const [stdout = { fd: 1 }, stderr = { fd: 2 }] = outputs;
+  const ours = outputs.flatMap((output) => ("ours" in output ? [output.fd] : []));
+  if (input !== undefined) ours.push(input.fd);
+  const stdio: JobStdio = {
+    ...shellStdio(undefined),
+    fds: [input?.fd ?? 0, stdout.fd, stderr.fd],
+    handedOver: () => closeAll(ours),
+  };
+  const relay = () => {
+    input?.input.write(unread);
+    const stop = input === undefined ? () => {} : relayInput(input.input);
+    return { stop, pumped: Promise.all(outputs.map(({ start }) => start())) };
+  };
+  return { stdio, relay };
+}
+
+function canOpenAgain(fd: number): boolean {
+  const stat = fstatSync(fd);
+  return stat.isFIFO() || stat.isCharacterDevice();
 }

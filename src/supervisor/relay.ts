@@ -15,6 +15,7 @@ export function relayTerminal(stdio: JobStdio): () => void {
   const onResize = () => stdio.resize(windowSize(1));
   stdin.on("data", onData);
   if (stdout.isTTY) stdout.on("resize", onResize);
+  const writeOut = (data: Uint8Array) => writeTo(1, data);
   void stdio.pump(writeOut, writeOut);
   return () => {
     stdin.off("data", onData);
@@ -42,11 +43,11 @@ export function relayInput(input: Input): () => void {
   };
 }
 
-/** Waits while our stdout is full, so that the job does too. */
-async function writeOut(data: Uint8Array): Promise<void> {
+/** Waits while our output is full, so that the job does too. */
+export async function writeTo(fd: number, data: Uint8Array): Promise<void> {
   for (let done = 0; done < data.length; ) {
     try {
-      done += writeSync(1, data, done);
+      done += writeSync(fd, data, done);
     } catch (error) {
       if (errnoOf(error) !== "EAGAIN") throw error;
       await Bun.sleep(5);

@@ -114,6 +114,13 @@ export function openInput(owner: Identity): { fd: number; input: Input } {
   return { fd: read, input: new Input(write, true) };
 }
 
+/** A pipe for one output; `fd` is the job's end, owned by the caller. */
+export function openOutput(owner: Identity, sink: Sink): { fd: number; start(): Promise<void> } {
+  const { read, write } = pipe();
+  giveTo(owner, [write]);
+  return { fd: write, start: () => pumpPipe(read, sink) };
+}
+
 async function pumpPipe(fd: number, sink: Sink): Promise<void> {
   for await (const data of Bun.file(fd).stream()) await sink(data);
   closeSync(fd);
