@@ -1,6 +1,5 @@
 /** A job's stdin, stdout and stderr: three pipes, or a pseudo-terminal. The supervisor holds the other ends. */
-import { closeSync, fchownSync, write } from "node:fs";
-import { ReadStream } from "node:tty";
+import { closeSync, fchownSync, read, write } from "node:fs";
 import { promisify } from "node:util";
 import { errnoOf } from "../errors.ts";
 import type { Identity } from "../system/caller.ts";
@@ -15,6 +14,7 @@ import {
   windowSize,
 } from "../system/pty.ts";
 
+const readAsync = promisify(read);
 const writeAsync = promisify(write);
 
 /** A reader of one output: it is awaited before more is read. */
@@ -141,15 +141,20 @@ export function openTerminal(owner: Identity, size: WindowSize): JobStdio {
   };
 }
 
-/** Reading a master gives EIO when the last slave is closed: that is a terminal's end of file. */
-function pumpTerminal(master: number, sink: Sink): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const stream = new ReadStream(master);
-    stream.on("data", (data: Buffer) => {
-      stream.pause();
-      sink(data).then(() => stream.resume(), reject);
-    });
-    stream.on("error", (error) => (errnoOf(error) === "EIO" ? resolve() : reject(error)));
-    stream.on("end", resolve);
-  });
+/**
+ * Reading a master gives EIO when the last slave is closed: that is a terminal's end of file. Read on a pool thread,
+ * which waits for it: tty.ReadStream drops what is still to be read when the hangup comes.
+ */
+async function pumpTerminal(master: number, sink: Sink): Promise<void> {
+  const buffer = Buffer.allocUnsafe(64 * 1024);
+  try {
+    for (;;) {
+      const { bytesRead } = await readAsync(master, buffer, 0, buffer.length, null);
+      if (bytesRead === 0) return;
+      // A copy: the output keeps it.
+      await sink(Buffer.from(buffer.subarray(0, bytesRead)));
+    }
+  } catch (error) {
+    if (errnoOf(error) !== "EIO") throw error;
+  }
 }
