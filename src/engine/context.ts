@@ -10,6 +10,7 @@ import type { JobStore } from "../jobs/store.ts";
 import { ownFolder } from "../system/own_folder.ts";
 import { Background, type Report } from "./background.ts";
 import { Locks } from "./locks.ts";
+import { refuseUnbuilt } from "./unbuilt.ts";
 
 export interface EngineContext {
   config: Config;
@@ -25,11 +26,11 @@ export interface EngineContext {
 }
 
 export function createContext(config: Config, store: JobStore, report: Report): EngineContext {
+  refuseUnbuilt(config);
   const { checkpoint } = config;
-  // What CRIU's and our own children are told must not depend on where they run; a bucket's name is no path.
-  const dir = checkpoint.dir.includes("://") ? checkpoint.dir : resolve(checkpoint.dir);
+  // What CRIU's and our own children are told must not depend on where they run.
   return {
-    config: { ...config, checkpoint: { ...checkpoint, dir } },
+    config: { ...config, checkpoint: { ...checkpoint, dir: resolve(checkpoint.dir) } },
     store,
     host: hostname(),
     locks: new Locks(),

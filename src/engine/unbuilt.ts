@@ -1,0 +1,20 @@
+/** Configuration for what is not built yet: refused in one line rather than ignored. */
+import type { Config } from "../config/schema.ts";
+import { CedanaError } from "../errors.ts";
+
+export function refuseUnbuilt({ checkpoint, db, metrics }: Config): void {
+  const asked: [string, boolean][] = [
+    ["db.remote", db.remote],
+    ["metrics", metrics],
+    ["checkpoint.streams", checkpoint.streams > 0],
+    ["checkpoint.async", checkpoint.async],
+    [`checkpoint.dir in a bucket (${checkpoint.dir})`, /^(s3|gs|cedana):\/\//.test(checkpoint.dir)],
+  ];
+  const [first] = asked.find(([, is]) => is) ?? [];
+  if (first === undefined) return;
+  throw new CedanaError({
+    reason: "NOT_SUPPORTED",
+    message: `not supported yet: ${first}`,
+    hint: "take it out of the configuration and the environment",
+  });
+}
