@@ -39,7 +39,7 @@ test("with --tty the job has a terminal of its own, of this window's size, and i
   await until("the size is there", () => client.stdout().includes("33 91\r\n"));
   client.resize(120, 40);
   expect(await client.exited).toBe(3);
-  expect(client.stdout()).toContain("40 120\r\n");
+  await until("its last words are here", () => client.stdout().includes("40 120\r\n"));
 });
 
 test("with --tty Ctrl+C goes to the job", async () => {
@@ -50,7 +50,7 @@ test("with --tty Ctrl+C goes to the job", async () => {
   await until("it is ready", () => client.stdout().includes("ready"));
   client.write("\x03");
   expect(await client.exited).toBe(5);
-  expect(client.stdout()).toContain("caught");
+  await until("its last words are here", () => client.stdout().includes("caught"));
 });
 
 test("with --tty Ctrl+P Ctrl+Q detaches, a lone Ctrl+P is the job's, and bash has job control", async () => {
@@ -62,7 +62,9 @@ test("with --tty Ctrl+P Ctrl+Q detaches, a lone Ctrl+P is the job's, and bash ha
   await until("the last line is recalled", () => client.stdout().split("grep monitor").length > 2);
   client.write("\x03\x10\x11");
   expect(await client.exited).toBe(0);
-  expect(client.stdout()).toContain("detached from shell, which runs on");
+  await until("its last words are here", () =>
+    client.stdout().includes("detached from shell, which runs on"),
+  );
   expect((await inspectJob(daemon, "shell")).status).toBe("sleep");
   using again = startInTerminal(daemon, ["job", "attach", "shell"]);
   await until("the tail is there", () => again.stdout().includes("42"));
@@ -83,7 +85,9 @@ test("without --tty Ctrl+C detaches, also in a terminal", async () => {
   await until("it is ready", () => client.stdout().includes("ready"));
   client.write("\x03");
   expect(await client.exited).toBe(0);
-  expect(client.stdout()).toContain("detached from plain, which runs on");
+  await until("its last words are here", () =>
+    client.stdout().includes("detached from plain, which runs on"),
+  );
   expect((await inspectJob(daemon, "plain")).status).toBe("sleep");
 });
 
@@ -94,6 +98,10 @@ test("after an attach the terminal is as it was, however that ended", async () =
   ] as const) {
     const script = `stty -a >before; cedana run process --tty --attach --jid ${jid} -- sh -c '${end}'; echo "status $?"; stty -a >after; cmp before after && echo same`;
     using client = shell(script);
+    await until(
+      "the terminal was compared",
+      () => client.stdout().includes("same") || client.stdout().includes("differ"),
+    );
     await client.exited;
     expect(client.stdout()).toContain(`status ${jid === "ends" ? 3 : 137}`);
     expect(client.stdout()).toContain("same");
