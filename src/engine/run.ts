@@ -7,6 +7,7 @@ import { createSocketFolder, startSupervisor } from "../supervisor/client.ts";
 import { type Identity, ownIdentity } from "../system/caller.ts";
 import { bootId } from "../system/proc.ts";
 import { isPrivileged } from "./access.ts";
+import { notYet } from "./adopt.ts";
 import type { JobView, OutputChoice, RunOptions, TerminalSize } from "./api.ts";
 import { type EngineContext, socketPath } from "./context.ts";
 import { killTree } from "./kill_tree.ts";
@@ -32,6 +33,12 @@ export async function run(context: EngineContext, options: RunOptions): Promise<
         if (options.output.kind === "log" && options.output.path === undefined) removeDefaultLog(jid);
       },
     );
+    // Recorded before it starts: should we die in between, the next daemon knows whom to ask (adopt.ts).
+    const job = await step(
+      "record",
+      () => record(context, options, { jid, identity, output, process: notYet() }),
+      () => void context.store.deleteJob(jid),
+    );
     const started = await step(
       "start",
       () =>
@@ -54,8 +61,8 @@ export async function run(context: EngineContext, options: RunOptions): Promise<
       (process) => killTree(process, options.caller),
     );
     const process = { ...started, bootId: bootId() };
-    const job = await step("record", () => record(context, options, { jid, identity, output, process }));
-    return viewJob(context, job);
+    await step("record pid", () => context.store.updateProcess(jid, process, output));
+    return viewJob(context, { ...job, process });
   });
 }
 

@@ -5,6 +5,7 @@ import { removeStalePartials } from "../archive/partial.ts";
 import { errnoOf } from "../errors.ts";
 import { runningState } from "../jobs/reconcile.ts";
 import { bootId, readStat } from "../system/proc.ts";
+import { adopt } from "./adopt.ts";
 import type { EngineContext } from "./context.ts";
 import { viewJob } from "./view.ts";
 import { removeStaleWorkFolders } from "./work_folder.ts";
@@ -16,7 +17,8 @@ export interface StartReport {
   removed: string[];
 }
 
-export function cleanUp(context: EngineContext): StartReport {
+export async function cleanUp(context: EngineContext): Promise<StartReport> {
+  await adopt(context);
   const { store, host } = context;
   const views = store.listJobs({ host }).map((job) => viewJob(context, job));
   removeStaleWorkFolders(context);

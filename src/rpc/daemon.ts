@@ -30,7 +30,7 @@ export async function startDaemon(config: Config): Promise<number> {
     log,
   });
   log.info(`${versionLine()}, pid ${process.pid}, database ${store.path}`);
-  reportStart(context, log);
+  await reportStart(context, log);
   log.info(`listening on ${server.address}`);
   const signal = await stopSignal();
   log.info(`${signal}: finishing what is under way; jobs run on`);
@@ -42,8 +42,8 @@ export async function startDaemon(config: Config): Promise<number> {
   return 0;
 }
 
-function reportStart(context: EngineContext, log: RpcLog): void {
-  const { running, ended, removed } = cleanUp(context);
+async function reportStart(context: EngineContext, log: RpcLog): Promise<void> {
+  const { running, ended, removed } = await cleanUp(context);
   log.info(`${running} jobs running, ${ended} halted`);
   for (const path of removed) log.info(`removed ${path}, which a dump that died had left`);
 }

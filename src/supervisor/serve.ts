@@ -16,6 +16,9 @@ export interface Served {
   output: Output;
   stdio: JobStdio;
   jid: string;
+  /** The job's process, once there is one. */
+  process?: { pid: number; startTime: string };
+  log?: string;
   /** A dump is about to end the job on purpose. */
   onCheckpointed: () => void;
 }
@@ -81,6 +84,7 @@ function pauseUntilTaken(socket: Socket, served: Served): void {
 
 function control(socket: Socket, request: ControlRequest, served: Served): void {
   if (request.kind === "checkpointed") served.onCheckpointed();
-  const state: ControlState = { stdinEnded: served.stdio.input.ended, terminal: served.stdio.terminal?.() };
+  const { process, log, stdio } = served;
+  const state: ControlState = { process, log, stdinEnded: stdio.input.ended, terminal: stdio.terminal?.() };
   socket.write(encodeJson(frame.state, state));
 }

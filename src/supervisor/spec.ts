@@ -60,6 +60,10 @@ export type SupervisorReady = { ok: true; pid: number; startTime: string } | { o
 export type ControlRequest = { kind: "checkpointed" } | { kind: "state" };
 
 export interface ControlState {
+  /** The job, once it runs. */
+  process?: { pid: number; startTime: string };
+  /** Where its output goes; absent: attachable. */
+  log?: string;
   /** The job's stdin has ended: nothing more will come. */
   stdinEnded: boolean;
   terminal?: WindowSize & { attributes: string };

@@ -18,7 +18,7 @@ import { closeAll, readAll } from "../system/fd.ts";
 import { bootId, readStat } from "../system/proc.ts";
 import { frame } from "./frames.ts";
 import { Output } from "./output.ts";
-import { serve } from "./serve.ts";
+import { type Served, serve } from "./serve.ts";
 import type { SupervisorReady, SupervisorSpec } from "./spec.ts";
 import { type StartedJob, startRun } from "./start_run.ts";
 import { type JobStdio, openPipes, openTerminal } from "./stdio.ts";
@@ -71,12 +71,14 @@ async function supervise(
   const onCheckpointed = () => {
     checkpointed = true;
   };
-  const server = await serve(spec.socket, { output, stdio, jid: spec.jid, onCheckpointed });
+  const served: Served = { output, stdio, jid: spec.jid, log: spec.log, onCheckpointed };
+  const server = await serve(spec.socket, served);
   const job = await startJob(spec, stdio).catch((error: unknown) => {
     output.removeLog();
     throw error;
   });
   const startTime = readStat(job.pid)?.startTime ?? 0n;
+  served.process = { pid: job.pid, startTime: String(startTime) };
   const pumped = stdio.pump(
     (data) => output.write(frame.stdout, data),
     (data) => output.write(frame.stderr, data),
