@@ -1,4 +1,5 @@
 /** Requests as they come in → what the engine is asked, every field checked on the way. */
+import { compressions } from "../config/schema.ts";
 import type {
   AttachOptions,
   CriuChoices,
@@ -24,7 +25,6 @@ import {
   type Target as TargetMessage,
   type TerminalSize as TerminalSizeMessage,
 } from "../gen/cedana/daemon/v1/daemon_pb.ts";
-import { compressions } from "../config/schema.ts";
 import * as is from "./validate.ts";
 
 /** What a request says, without what the connection says: who calls, and whether they still wait. */

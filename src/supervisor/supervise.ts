@@ -96,6 +96,8 @@ async function supervise(
   writeExit(spec.folder, { pid: job.pid, startTime, bootId: bootId() }, exit);
   await output.end(frame.exit, exit);
   await waitForOrphans();
+  // A process that outlived the job may still write: while somebody reads, it is not ended by SIGPIPE for that.
+  await pumped;
 }
 
 async function startJob({ start, identity, log }: SupervisorSpec, stdio: JobStdio): Promise<StartedJob> {

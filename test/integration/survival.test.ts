@@ -1,4 +1,5 @@
 /** Jobs outlive their daemon, however it ends, and the next one knows all about them. Needs root and CRIU. */
+import { Database } from "bun:sqlite";
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -186,4 +187,24 @@ test("a daemon killed in mid-dump leaves the process running, and its successor 
   await until("the process runs on", async () => (await jobs()).get("large")?.status === "sleep");
   expect((await jobs()).get("large")).toMatchObject({ pid });
   expect(await succeed("checkpoints", "large", "--quiet")).not.toContain("broken");
+});
+
+test("a job whose daemon died before it could record it is found again, and one that never ran is forgotten", async () => {
+  await succeed("run", "process", "--jid", "unrecorded", "--attachable", "--", ...counts);
+  const { pid } = (await jobs()).get("unrecorded") ?? {};
+  await daemon.kill9();
+  // What the store holds in the moment between a job's start and its record.
+  const database = new Database(daemon.env.CEDANA_DB_PATH);
+  database.run("UPDATE jobs SET pid = 0, start_time = 0 WHERE jid = 'unrecorded'");
+  const columns =
+    "type, uid, gid, groups, host, start_time, boot_id, args, cwd, output, log, tty, gpu, created_at";
+  database.run(
+    `INSERT INTO jobs (jid, pid, ${columns}) SELECT 'neverran', 0, ${columns} FROM jobs WHERE jid = 'unrecorded'`,
+  );
+  database.close();
+  await daemon.start();
+  const found = await jobs();
+  expect(found.get("unrecorded")).toMatchObject({ pid, status: "sleep" });
+  expect(found.has("neverran")).toBe(false);
+  await succeed("job", "kill", "unrecorded");
 });
