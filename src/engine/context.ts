@@ -7,6 +7,7 @@ import type { Config } from "../config/schema.ts";
 import type { CriuBinary } from "../criu/locate.ts";
 import { errnoOf } from "../errors.ts";
 import type { JobStore } from "../jobs/store.ts";
+import { SupervisorStarter } from "../supervisor/starter.ts";
 import { ownFolder } from "../system/own_folder.ts";
 import { Background, type Report } from "./background.ts";
 import { Locks } from "./locks.ts";
@@ -19,6 +20,7 @@ export interface EngineContext {
   locks: Locks;
   /** Folder of supervisors' sockets and CRIU's hook script; ours. */
   runDir: string;
+  supervisors: SupervisorStarter;
   /** Work that goes on after its call has answered. */
   background: Background;
   /** Finds CRIU; throws CRIU_NOT_FOUND. */
@@ -34,6 +36,7 @@ export function createContext(config: Config, store: JobStore, report: Report): 
     store,
     host: hostname(),
     locks: new Locks(),
+    supervisors: new SupervisorStarter(),
     background: new Background(report),
     runDir: openRunDir(store.path),
     criu: async () => {

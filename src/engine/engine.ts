@@ -1,6 +1,5 @@
 /** The engine: every verb, behind one interface. */
 import { checkHealth } from "../health/check.ts";
-import { startSupervisor } from "../supervisor/client.ts";
 import type { Engine } from "./api.ts";
 import { attach } from "./attach.ts";
 import { findCheckpoint, inspectCheckpoint, listCheckpoints, removeCheckpointOf } from "./checkpoints.ts";
@@ -27,7 +26,7 @@ export function createEngine(context: EngineContext): Engine {
     restore: async (options) => {
       const { value, profile } = await restore(context, options, {
         foreground: false,
-        start: startSupervisor,
+        start: (spec) => context.supervisors.start(spec),
       });
       return { job: value, profile };
     },

@@ -3,7 +3,7 @@ import { CedanaError } from "../errors.ts";
 import { createJobFolder, removeJobFolder } from "../jobs/folder.ts";
 import { generateJobId, parseJobId } from "../jobs/names.ts";
 import type { JobOutput, JobRecord } from "../jobs/types.ts";
-import { createSocketFolder, startSupervisor } from "../supervisor/client.ts";
+import { createSocketFolder } from "../supervisor/client.ts";
 import { type Identity, ownIdentity } from "../system/caller.ts";
 import { bootId } from "../system/proc.ts";
 import { isPrivileged } from "./access.ts";
@@ -42,7 +42,7 @@ export async function run(context: EngineContext, options: RunOptions): Promise<
     const started = await step(
       "start",
       () =>
-        startSupervisor({
+        context.supervisors.start({
           jid,
           folder,
           socket: socketPath(context, jid),

@@ -32,6 +32,7 @@ export async function startDaemon(config: Config): Promise<number> {
   log.info(`${versionLine()}, pid ${process.pid}, database ${store.path}`);
   await reportStart(context, log);
   log.info(`listening on ${server.address}`);
+  context.supervisors.prepare();
   const signal = await stopSignal();
   log.info(`${signal}: finishing what is under way; jobs run on`);
   const again = stopSignal();

@@ -8,19 +8,20 @@
  *
  * It inherits nothing of the daemon but its rights, and ends when its job does.
  */
-import { rmSync, writeSync } from "node:fs";
+import { constants, openSync, rmSync, writeSync } from "node:fs";
 import { CedanaError, messageOf } from "../errors.ts";
 import { tailPath, writeExit } from "../jobs/folder.ts";
 import type { JobExit } from "../jobs/types.ts";
 import { becomeSubreaper, type ChildExit, ownChildren, reapOrphans } from "../system/children.ts";
 import { specFd, statusFd } from "../system/exec.ts";
-import { closeAll, readAll } from "../system/fd.ts";
+import { closeAll, readAll, replaceFd } from "../system/fd.ts";
 import { bootId, readStat } from "../system/proc.ts";
 import { frame } from "./frames.ts";
 import { Output } from "./output.ts";
 import { type Served, serve } from "./serve.ts";
 import type { SupervisorReady, SupervisorSpec } from "./spec.ts";
 import { type StartedJob, startRun } from "./start_run.ts";
+import { goFd } from "./starter.ts";
 import { type JobStdio, openPipes, openTerminal } from "./stdio.ts";
 
 /** How long orphans of a dead tree are waited for, ms: until then their pids are taken. */
@@ -29,8 +30,10 @@ const orphansMs = 1000;
 export async function superviseMain(): Promise<void> {
   // The job's life decides over ours: a signal meant for the daemon's group or terminal must not end it.
   for (const signal of ["SIGHUP", "SIGINT", "SIGTERM", "SIGQUIT"] as const) process.on(signal, () => {});
+  if (!(await hasWork())) process.exit(0);
   const spec: SupervisorSpec = JSON.parse(readAll(specFd));
   closeAll([specFd]);
+  complainTo(`${spec.folder}/supervisor.log`);
   let told = false;
   try {
     await supervise(spec, (pid, startTime) => {
@@ -44,6 +47,22 @@ export async function superviseMain(): Promise<void> {
     process.exit(1);
   }
   process.exit(0);
+}
+
+/** Waits for the word to begin; false when whoever could give it is gone. */
+async function hasWork(): Promise<boolean> {
+  const reader = Bun.file(goFd).stream().getReader();
+  const { done } = await reader.read();
+  await reader.cancel();
+  return !done;
+}
+
+/** What goes wrong from now on is written there. */
+function complainTo(path: string): void {
+  const { O_WRONLY, O_CREAT, O_TRUNC } = constants;
+  const log = openSync(path, O_WRONLY | O_CREAT | O_TRUNC, 0o600);
+  for (const fd of [1, 2]) replaceFd(log, fd);
+  closeAll([log]);
 }
 
 function tell(ready: SupervisorReady): void {

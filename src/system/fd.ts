@@ -18,9 +18,14 @@ export function pipe(): { read: number; write: number } {
 export function memoryFile(name: string, text: string): number {
   const path = cString(name);
   const fd = check("memfd_create", libc.syscall(SYS_memfd_create, ptr(path), MFD_CLOEXEC, 0, 0, 0));
+  writeAll(fd, text);
+  return fd;
+}
+
+/** Writes a file in memory from its start, whatever the fd's offset. */
+export function writeAll(fd: number, text: string): void {
   const bytes = Buffer.from(text);
   for (let done = 0; done < bytes.length; ) done += writeSync(fd, bytes, done, bytes.length - done, done);
-  return fd;
 }
 
 /** Everything in a file, from its start, whatever the fd's offset. */
@@ -40,6 +45,11 @@ const SEEK_END = 2;
 /** Moves an open file's offset to its end. */
 export function seekToEnd(fd: number): void {
   check("lseek", libc.lseek(fd, 0n, SEEK_END));
+}
+
+/** Makes `fd` another name of what `source` is. */
+export function replaceFd(source: number, fd: number): void {
+  check("dup2", libc.dup2(source, fd));
 }
 
 /** Closes fds that may be listed twice or be -1. */

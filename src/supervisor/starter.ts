@@ -1,0 +1,91 @@
+/**
+ * Starting supervisors. A process of this binary takes some 30 ms to be there, which everybody who runs or restores
+ * would wait for; so one is kept ready, and gets its job when there is one:
+ *
+ *   daemon ── empty memory file, pipe ──▶ supervisor (waits)
+ *          ── spec into the file, a byte ──▶ (works)           the pipe closes instead: we are gone, so is it
+ */
+import { closeSync, writeSync } from "node:fs";
+import type { Subprocess } from "bun";
+import { CedanaError } from "../errors.ts";
+import { specFd, statusFd } from "../system/exec.ts";
+import { closeAll, memoryFile, pipe, writeAll } from "../system/fd.ts";
+import { cleanEnvironment, selfCommand } from "../system/self.ts";
+import type { SupervisorReady, SupervisorSpec } from "./spec.ts";
+
+/** The fd of the pipe that a supervisor waits at. */
+export const goFd = 5;
+/** A new one is made ready when nothing was started for so long, ms: it must not compete with what is under way. */
+const quietMs = 300;
+
+interface Waiting {
+  child: Subprocess;
+  specFile: number;
+  go: number;
+  status: number;
+}
+
+export class SupervisorStarter {
+  private spare: Waiting | undefined;
+  private timer: NodeJS.Timeout | undefined;
+
+  /**
+   * Starts a supervisor and waits until its job runs. It shares nothing with us afterwards: its own session, nothing
+   * inherited, what it has to say of itself in the job's folder.
+   */
+  async start(spec: SupervisorSpec): Promise<{ pid: number; startTime: bigint }> {
+    const waiting = this.take();
+    this.prepare();
+    writeAll(waiting.specFile, JSON.stringify(spec));
+    // One that died before it was needed is told by the empty answer.
+    if (waiting.child.exitCode === null) writeSync(waiting.go, "g");
+    closeAll([waiting.specFile, waiting.go]);
+    const answer = await Bun.file(waiting.status).text();
+    closeSync(waiting.status);
+    if (answer === "") {
+      const message = `the supervisor of ${spec.jid} died while starting`;
+      throw new CedanaError({ reason: "INTERNAL", message, hint: `see ${spec.folder}/supervisor.log` });
+    }
+    const ready: SupervisorReady = JSON.parse(answer);
+    if (!ready.ok) throw new CedanaError(ready.error);
+    return { pid: ready.pid, startTime: BigInt(ready.startTime) };
+  }
+
+  /** Has one ready soon. */
+  prepare(): void {
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => {
+      this.spare ??= spawnWaiting();
+    }, quietMs);
+    this.timer.unref();
+  }
+
+  private take(): Waiting {
+    const { spare } = this;
+    this.spare = undefined;
+    if (spare !== undefined && spare.child.exitCode === null) return spare;
+    if (spare !== undefined) closeAll([spare.specFile, spare.go, spare.status]);
+    return spawnWaiting();
+  }
+}
+
+function spawnWaiting(): Waiting {
+  const specFile = memoryFile("supervisor-spec", "");
+  const [status, go] = [pipe(), pipe()];
+  const handOver: number[] = [];
+  handOver[specFd - 3] = specFile;
+  handOver[statusFd - 3] = status.write;
+  handOver[goFd - 3] = go.read;
+  try {
+    const child = Bun.spawn([...selfCommand(), "__supervise"], {
+      stdio: ["ignore", "ignore", "ignore", ...handOver],
+      env: cleanEnvironment(),
+      cwd: "/",
+      detached: true,
+    });
+    child.unref();
+    return { child, specFile, go: go.write, status: status.read };
+  } finally {
+    closeAll([status.write, go.read]);
+  }
+}
