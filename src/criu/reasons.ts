@@ -57,8 +57,7 @@ const known: readonly Known[] = [
     hint: "add --file-locks",
   },
   {
-    pattern:
-      /[Uu]se (?:--)?link-remap|Can't dump ghost file .* of (\d+) size/,
+    pattern: /[Uu]se (?:--)?link-remap|Can't dump ghost file .* of (\d+) size/,
     why: "it has an open file that was deleted",
     hint: `add --link-remap, or allow larger ones with --criu-opts '{"ghost_limit": BYTES}'`,
   },

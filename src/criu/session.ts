@@ -13,7 +13,7 @@ import {
   type RestoreCommand,
   restoreArguments,
 } from "./options.ts";
-import { type Explanation, explain } from "./reasons.ts";
+import type { Explanation } from "./reasons.ts";
 
 /** Who CRIU runs as: us, or a user with no more than these capabilities, so that the kernel guards what it opens. */
 export type CriuIdentity = { kind: "own" } | { kind: "user"; identity: Identity; capabilities: number[] };
@@ -99,14 +99,16 @@ function openFolder(path: string): number {
 async function success(running: Running, { workDir }: Criu): Promise<void> {
   if ((await running.exited) === 0) return;
   const { signalCode } = running;
-  if (signalCode === null) throw new CriuFailure(explainFailure(workDir));
+  if (signalCode === null) throw new CriuFailure(await explainFailure(workDir));
   const why = `CRIU was ended by ${signalCode}`;
   const hint = signalCode === "SIGKILL" ? "perhaps the host ran out of memory: see `dmesg`" : undefined;
   throw new CriuFailure({ reason: "CRIU_FAILED", why, hint, details: [] });
 }
 
 /** What the log in `workDir` says of the failure. */
-export function explainFailure(workDir: string): Explanation {
+async function explainFailure(workDir: string): Promise<Explanation> {
+  // Only then: a supervisor that restored keeps what it loaded in memory for as long as the job runs.
+  const { explain } = await import("./reasons.ts");
   return explain(readIfThere(`${workDir}/${logName}`), readIfThere(`${workDir}/${stderrName}`));
 }
 

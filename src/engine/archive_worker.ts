@@ -2,9 +2,10 @@
  * Bulk bytes move in a process of their own, with the caller's rights, so that the daemon answers meanwhile. A small
  * folder is read in less time than that process needs to start, and is done here when the rights are ours anyway.
  */
-import { lstatSync, readdirSync } from "node:fs";
+import { closeSync, fstatSync, lstatSync, openSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { FIRST_FD, runArchiveWorker } from "../archive/client.ts";
+import { detectArchive } from "../archive/detect.ts";
 import { type ArchiveRequest, perform } from "../archive/worker.ts";
 import { type Identity, ownIdentity } from "../system/caller.ts";
 import { selfCommand } from "../system/self.ts";
@@ -24,16 +25,32 @@ export async function archiveWorker(
 }
 
 /**
- * The request as this process understands it; undefined when it needs a process of its own. Archives do, whose content
- * may be anything, and so do the compressors, which are native code.
+ * The request as this process understands it; undefined when it needs a process of its own. What is compressed does:
+ * the codecs are native code, and an archive's content may be anything.
  */
 function doneHere(request: ArchiveRequest, identity: Identity, fds: number[]): ArchiveRequest | undefined {
-  if (identity.uid !== ownIdentity().uid || request.verb === "unpack") return undefined;
+  if (identity.uid !== ownIdentity().uid) return undefined;
+  const here = (path: string) => {
+    const number = /^\/proc\/self\/fd\/(\d+)$/.exec(path)?.[1];
+    const fd = number === undefined ? undefined : fds[Number(number) - FIRST_FD];
+    return fd === undefined ? path : `/proc/self/fd/${fd}`;
+  };
+  if (request.verb === "unpack") {
+    const archive = here(request.archive);
+    return isSmallTar(archive, request.label) ? { ...request, archive } : undefined;
+  }
   if (request.verb === "pack" && request.compression !== "tar") return undefined;
-  const handedOver = /^\/proc\/self\/fd\/(\d+)$/.exec(request.folder)?.[1];
-  const fd = handedOver === undefined ? undefined : fds[Number(handedOver) - FIRST_FD];
-  const folder = fd === undefined ? request.folder : `/proc/self/fd/${fd}`;
+  const folder = here(request.folder);
   return isSmall(folder) ? { ...request, folder } : undefined;
+}
+
+function isSmallTar(path: string, label: string): boolean {
+  const fd = openSync(path, "r");
+  try {
+    return fstatSync(fd).size <= SMALL.bytes && detectArchive(fd, label) === "tar";
+  } finally {
+    closeSync(fd);
+  }
 }
 
 function isSmall(folder: string): boolean {

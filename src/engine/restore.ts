@@ -8,11 +8,12 @@
 import { closeSync, rmSync } from "node:fs";
 import type { Manifest } from "../archive/manifest.ts";
 import { openCheckpoint } from "../archive/open.ts";
+import { readPipeData } from "../criu/images/pipe_data.ts";
 import { optionsFromJson } from "../criu/override.ts";
 import { removeJobFolder } from "../jobs/folder.ts";
 import type { JobOutput, JobRecord, ProcessRef } from "../jobs/types.ts";
 import { runtimeOf } from "../runtimes/registry.ts";
-import type { RestoreStart, SupervisorSpec } from "../supervisor/spec.ts";
+import type { Replaced, RestoreStart, SupervisorSpec } from "../supervisor/spec.ts";
 import type { Identity } from "../system/caller.ts";
 import { bootId } from "../system/proc.ts";
 import type { JobView, RestoreOptions } from "./api.ts";
@@ -126,6 +127,7 @@ function restoreStart(
 ): RestoreStart {
   const { manifest, criu, identity, imagesDir, workDir } = made;
   const { tty } = manifest;
+  const stdio = replacedStdio(manifest, output);
   return {
     kind: "restore",
     criu,
@@ -140,10 +142,17 @@ function restoreStart(
       logLevel: config.criu.log_level,
     },
     leaveStopped: leaveStopped ?? false,
-    stdio: replacedStdio(manifest, output),
+    stdio,
+    unreadInput: unreadInput(imagesDir, stdio),
     terminal: tty === null ? undefined : { key: tty.key, attributes: tty.attributes },
     stdinEnded: manifest.stdinEnded,
   };
+}
+
+/** What the pipe that was its stdin still held, when it gets another one. */
+function unreadInput(imagesDir: string, stdio: Replaced[]): string {
+  const stdin = stdio.find(({ fd, file }) => fd === 0 && file === undefined);
+  return stdin === undefined ? "" : readPipeData(imagesDir, stdin.key).toBase64();
 }
 
 function record(

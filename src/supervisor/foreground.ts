@@ -45,11 +45,11 @@ export class ForegroundJob {
     if (spec.start.kind !== "restore") throw new Error("a restore was expected");
     becomeSubreaper();
     const { start } = spec;
-    const { startRestore, unreadInput } = await import("./start_restore.ts");
+    const { startRestore } = await import("./start_restore.ts");
     const ownTerminal = start.terminal !== undefined && process.stdin.isTTY;
     if (start.terminal === undefined || (ownTerminal && start.choices.shellJob)) {
       this.saveTerminal();
-      const restored = openRestored(spec, unreadInput(start));
+      const restored = openRestored(spec, Uint8Array.fromBase64(start.unreadInput));
       const started = await startRestore(start, spec.identity, restored.stdio);
       const { stop, pumped } = restored.relay();
       this.pumped = pumped;

@@ -34,6 +34,8 @@ export interface RestoreStart {
   stdio: Replaced[];
   /** The terminal it was dumped on: CRIU's key ("": CRIU takes its own stdin), and its termios. */
   terminal?: { key: string; attributes: string };
+  /** Base64 of what the job had not read yet of its stdin when it was dumped: owed to it with its new one. */
+  unreadInput: string;
   /** The job's stdin had ended when it was dumped. */
   stdinEnded: boolean;
 }

@@ -3,7 +3,6 @@
  * keeps none of it in memory.
  */
 import { openSync } from "node:fs";
-import { readPipeData } from "../criu/images/pipe_data.ts";
 import { CriuFailure, criuRestore } from "../criu/session.ts";
 import { CedanaError, errnoOf, messageOf } from "../errors.ts";
 import type { Identity } from "../system/caller.ts";
@@ -15,13 +14,6 @@ import { setForeground, setTerminalAttributes, setWindowSize } from "../system/p
 import type { Replaced, RestoreStart } from "./spec.ts";
 import type { StartedJob } from "./start_run.ts";
 import type { JobStdio } from "./stdio.ts";
-
-/** What the job had not read yet of its stdin when it was dumped, and is owed now that it gets another pipe. */
-export function unreadInput(start: RestoreStart): Uint8Array {
-  const stdin = start.stdio.find(({ fd }) => fd === 0);
-  if (stdin === undefined || stdin.file !== undefined) return new Uint8Array();
-  return readPipeData(start.imagesDir, stdin.key);
-}
 
 export async function startRestore(
   start: RestoreStart,

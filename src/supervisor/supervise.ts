@@ -128,8 +128,8 @@ async function startJob({ start, identity, log }: SupervisorSpec, stdio: JobStdi
     endInput();
     return startRun(start, identity, stdio);
   }
-  const { startRestore, unreadInput } = await import("./start_restore.ts");
-  stdio.input.write(unreadInput(start));
+  const { startRestore } = await import("./start_restore.ts");
+  stdio.input.write(Uint8Array.fromBase64(start.unreadInput));
   endInput();
   return startRestore(start, identity, stdio);
 }
