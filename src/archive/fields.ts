@@ -11,9 +11,10 @@ export class Fields {
     this.#fail = fail;
   }
 
+  /** Without NUL bytes: no path, argument or name of the kernel's has one. */
   string(name: string, limit = 4096): string {
     return this.#check(name, `a string of at most ${limit} characters`, (value) =>
-      typeof value === "string" && value.length <= limit ? value : undefined,
+      typeof value === "string" && value.length <= limit && !value.includes("\0") ? value : undefined,
     );
   }
 
@@ -47,7 +48,7 @@ export class Fields {
 
   strings(name: string, limit: number): string[] {
     return this.list(name, limit, (item, where) => {
-      if (typeof item !== "string") throw this.#fail(`${where} is not a string`);
+      if (typeof item !== "string" || item.includes("\0")) throw this.#fail(`${where} is not a string`);
       return item;
     });
   }

@@ -1,7 +1,7 @@
 /**
  * restore: a checkpoint becomes a running tree again, as a job.
  *
- *   resolve → open → compatible → images (verified) → pids → criu (by the job's supervisor) → record
+ *   resolve → open → compatible → images (verified) → credentials → pids → criu (by the job's supervisor) → record
  *
  * Nothing here writes to the checkpoint: it is whole whatever happens.
  */
@@ -23,6 +23,7 @@ import { restoreIdentity } from "./criu_identity.ts";
 import { openImages } from "./images.ts";
 import { waitForPids } from "./pids.ts";
 import { findSource, outputOf, ownerOf, type RestoreSource, replacedStdio } from "./restore_plan.ts";
+import { checkCredentials, checkOwner, rightsOf } from "./restore_rights.ts";
 import { prepareFolder } from "./run.ts";
 import { type Finished, runSteps } from "./steps.ts";
 import { waitForSupervisor } from "./supervisor_gone.ts";
@@ -38,26 +39,30 @@ export interface Starter {
 
 export async function restore(
   context: EngineContext,
-  options: RestoreOptions,
+  asked: RestoreOptions,
   starter: Starter,
 ): Promise<Finished<JobView>> {
-  const { caller, signal } = options;
-  const source = findSource(context, options);
+  const { signal } = asked;
+  const source = findSource(context, asked);
   using _job = context.locks.take(`job ${source.jid}`, "restored");
   using closing = new DisposableStack();
   return await runSteps(signal, async (step) => {
-    await step("validate", () => optionsFromJson(options.criu.criuOpts, "restore"));
-    const opened = await step("open", () => openCheckpoint({ path: source.path, caller }));
+    await step("validate", () => optionsFromJson(asked.criu.criuOpts, "restore"));
+    const opened = await step("open", () => openCheckpoint({ path: source.path, caller: asked.caller }));
     closing.defer(() => closeSync(opened.fd));
     const { manifest } = opened;
+    const caller = rightsOf(asked.caller, source.job, opened.fd);
+    const options = { ...asked, caller };
     const criu = await step("find criu", () => context.criu());
     await step("compatible", () => {
       runtimeOf(manifest.type);
+      checkOwner(source.job, manifest, source.path);
       checkCompatible(manifest, criu.version);
     });
     await using images = await step("images", () =>
       openImages(context, { source: opened, path: source.path, caller, content: true, signal }),
     );
+    await step("credentials", () => checkCredentials(caller, images.dir));
     await step("pids", async () => {
       if (source.job !== undefined) await waitForSupervisor(context, source.job);
       await waitForPids(images.dir);

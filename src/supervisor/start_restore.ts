@@ -2,7 +2,8 @@
  * Bringing the job back with CRIU, as this process's child. Loaded only for that: the supervisor of a job that was run
  * keeps none of it in memory.
  */
-import { openSync } from "node:fs";
+import { constants, fstatSync, lstatSync, openSync, rmSync } from "node:fs";
+import { explain } from "../archive/failure.ts";
 import { CriuFailure, criuRestore } from "../criu/session.ts";
 import { CedanaError, errnoOf, messageOf } from "../errors.ts";
 import type { Identity } from "../system/caller.ts";
@@ -20,7 +21,7 @@ export async function startRestore(
   identity: Identity,
   stdio: JobStdio,
 ): Promise<StartedJob> {
-  const reopened: number[] = [];
+  const reopened: Reopened = { fds: [], made: [] };
   try {
     const inherit = start.stdio.map((entry) => ({
       key: entry.key,
@@ -36,9 +37,12 @@ export async function startRestore(
       setForeground(stdio.fds[0], readStat(pid)?.pgrp ?? pid);
     if (start.stdinEnded) stdio.input.end();
     return { pid, exited: waitFor(pid) };
+  } catch (error) {
+    actAs(identity, () => reopened.made.forEach((path) => void rmSync(path, { force: true })));
+    throw error;
   } finally {
     stdio.handedOver();
-    closeAll(reopened);
+    closeAll(reopened.fds);
   }
 }
 
@@ -51,16 +55,14 @@ function prepareTerminal(start: RestoreStart, inherit: { key: string; fd: number
   if (start.choices.shellJob) stdio.claim();
 }
 
-function fdFor(entry: Replaced, identity: Identity, stdio: JobStdio, reopened: number[]): number {
+function fdFor(entry: Replaced, identity: Identity, stdio: JobStdio, reopened: Reopened): number {
   if (entry.file === undefined) return stdio.fds[entry.fd];
   const { path, flags } = entry.file;
   try {
-    const fd = actAs(identity, () => openSync(path, flags, 0o600));
-    reopened.push(fd);
-    seekToEnd(fd);
-    return fd;
+    return actAs(identity, () => reopen(path, flags, reopened));
   } catch (error) {
-    const message = `cannot open ${path}, where the process writes to: ${messageOf(error)}`;
+    const why = explain(errnoOf(error)) ?? messageOf(error);
+    const message = `cannot open ${path}, where the process writes to: ${why}`;
     const hint = "send the output elsewhere with --out FILE or --attachable";
     throw new CedanaError({
       reason: errnoOf(error) === "ENOENT" ? "PATH_NOT_FOUND" : "PATH_NOT_USABLE",
@@ -68,6 +70,26 @@ function fdFor(entry: Replaced, identity: Identity, stdio: JobStdio, reopened: n
       hint,
     });
   }
+}
+
+/** What of it the restore opened, and made because it was gone. */
+interface Reopened {
+  fds: number[];
+  made: string[];
+}
+
+/** At its end. Throws what is no regular file, as it was when it was dumped: a pipe's open could wait for ever. */
+function reopen(path: string, flags: number, reopened: Reopened): number {
+  const { O_CREAT, O_NONBLOCK } = constants;
+  const isNew = lstatSync(path, { throwIfNoEntry: false }) === undefined;
+  const probe = openSync(path, (flags & ~O_CREAT) | O_NONBLOCK | (isNew ? O_CREAT : 0), 0o600);
+  reopened.fds.push(probe);
+  if (isNew) reopened.made.push(path);
+  if (!fstatSync(probe).isFile()) throw new Error("it is not a regular file");
+  const fd = openSync(`/proc/self/fd/${probe}`, flags & ~O_CREAT);
+  reopened.fds.push(fd);
+  seekToEnd(fd);
+  return fd;
 }
 
 async function restore(

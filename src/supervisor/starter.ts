@@ -16,7 +16,7 @@ import type { SupervisorReady, SupervisorSpec } from "./spec.ts";
 /** The fd of the pipe that a supervisor waits at. */
 export const goFd = 5;
 /** A new one is made ready when nothing was started for so long, ms: it must not compete with what is under way. */
-const quietMs = 300;
+const quietMs = 30;
 
 interface Waiting {
   child: Subprocess;
@@ -35,7 +35,14 @@ export class SupervisorStarter {
    */
   async start(spec: SupervisorSpec): Promise<{ pid: number; startTime: bigint }> {
     const waiting = this.take();
-    this.prepare();
+    try {
+      return await this.hand(waiting, spec);
+    } finally {
+      this.prepare();
+    }
+  }
+
+  private async hand(waiting: Waiting, spec: SupervisorSpec): Promise<{ pid: number; startTime: bigint }> {
     writeAll(waiting.specFile, JSON.stringify(spec));
     // One that died before it was needed is told by the empty answer.
     if (waiting.child.exitCode === null) writeSync(waiting.go, "g");
@@ -61,6 +68,7 @@ export class SupervisorStarter {
   }
 
   private take(): Waiting {
+    clearTimeout(this.timer);
     const { spare } = this;
     this.spare = undefined;
     if (spare !== undefined && spare.child.exitCode === null) return spare;
