@@ -1,9 +1,12 @@
-/** Positioned reads and writes on the thread pool that never come back short. */
-import { closeSync, constants, fstatSync, openSync, read, write } from "node:fs";
+/** Positioned reads and writes that never come back short: on the thread pool, but for the small ones. */
+import { closeSync, constants, fstatSync, openSync, read, readSync, write, writeSync } from "node:fs";
 import { promisify } from "node:util";
 
 const readAt = promisify(read);
 const writeAt = promisify(write);
+
+/** Up to so many bytes the way to the thread pool and back takes longer than the work: most images are smaller. */
+const SMALL = 64 << 10;
 
 /** Read only, never through a link, never waiting for the writer of a fifo. */
 export const READ = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
@@ -14,7 +17,11 @@ export const CREATE = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL 
 export async function readFully(fd: number, buffer: Buffer, position: number): Promise<number> {
   let done = 0;
   while (done < buffer.length) {
-    const { bytesRead } = await readAt(fd, buffer, done, buffer.length - done, position + done);
+    const [left, at] = [buffer.length - done, position + done];
+    const bytesRead =
+      left <= SMALL
+        ? readSync(fd, buffer, done, left, at)
+        : (await readAt(fd, buffer, done, left, at)).bytesRead;
     if (bytesRead === 0) break;
     done += bytesRead;
   }
@@ -24,8 +31,11 @@ export async function readFully(fd: number, buffer: Buffer, position: number): P
 export async function writeFully(fd: number, bytes: Uint8Array, position: number): Promise<void> {
   let done = 0;
   while (done < bytes.length) {
-    const { bytesWritten } = await writeAt(fd, bytes, done, bytes.length - done, position + done);
-    done += bytesWritten;
+    const [left, at] = [bytes.length - done, position + done];
+    done +=
+      left <= SMALL
+        ? writeSync(fd, bytes, done, left, at)
+        : (await writeAt(fd, bytes, done, left, at)).bytesWritten;
   }
 }
 
