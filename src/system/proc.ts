@@ -90,6 +90,8 @@ export function readCredentials(pid: number): ProcCredentials | undefined {
 export function hasCapabilities(pid: number): boolean {
   return listDir(`/proc/${pid}/task`).some((task) => {
     const status = readStatus(Number(task));
+    // A zombie does nothing with what it had. CRIU makes one of a process that never got the credentials it came with.
+    if (/^[ZX]/.test(status?.get("State") ?? "")) return false;
     return ["CapInh", "CapPrm", "CapEff", "CapAmb"].some((set) => /[^0]/.test(status?.get(set) ?? ""));
   });
 }
