@@ -33,6 +33,8 @@ export interface RestoreCommand extends CriuFlags {
   imagesDir: string;
   workDir: string;
   unprivileged: boolean;
+  /** Script that CRIU runs at its hooks. */
+  actionScript?: string;
   /** Keys of files that are replaced by open fds, as the CRIU process numbers them. */
   inherit: { fd: number; key: string }[];
 }
@@ -82,6 +84,7 @@ export function restoreArguments(command: RestoreCommand): string[] {
     ...places(command),
     ...flags(command),
   ];
+  if (command.actionScript !== undefined) args.push("--action-script", command.actionScript);
   for (const { fd, key } of command.inherit) args.push("--inherit-fd", `fd[${fd}]:${key}`);
   return [...args, ...optionsFromJson(command.criuOpts, "restore")];
 }

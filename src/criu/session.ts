@@ -184,6 +184,8 @@ export type RestoreChoices = Omit<RestoreCommand, "imagesDir" | "workDir" | "inh
   inherit: { fd: number; key: string }[];
   /** Open fd of the terminal that a shell job finds itself on; it stays the caller's. */
   terminal?: number;
+  /** With actionScript: the pipe at which CRIU waits for the word to let the tree run. */
+  verdict?: string;
 };
 
 /** Restores a tree as a child of this process and returns its root's pid. */
@@ -202,7 +204,7 @@ export async function criuRestore(criu: Criu, choices: RestoreChoices): Promise<
       criu,
       args,
       [imagesFd, workFd, ...choices.inherit.map(({ fd }) => fd)],
-      {},
+      choices.verdict === undefined ? {} : { CEDANA_VERDICT: choices.verdict },
       choices.terminal,
     );
     await success(running, criu);

@@ -53,7 +53,7 @@ function isSmallTar(path: string, label: string): boolean {
   }
 }
 
-function isSmall(folder: string): boolean {
+export function isSmall(folder: string): boolean {
   const names = readdirSync(folder);
   if (names.length > SMALL.files) return false;
   return names.reduce((bytes, name) => bytes + lstatSync(join(folder, name)).size, 0) <= SMALL.bytes;

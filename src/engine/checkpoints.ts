@@ -34,7 +34,13 @@ export async function inspectCheckpoint(
 ): Promise<CheckpointContent> {
   const source = await openCheckpoint({ path: checkpoint.path, caller });
   try {
-    await using images = await openImages(context, { source, path: checkpoint.path, caller, content: false });
+    await using images = await openImages(context, {
+      source,
+      path: checkpoint.path,
+      caller,
+      content: false,
+      whileRestoring: false,
+    });
     return await readContent(images.dir);
   } finally {
     closeSync(source.fd);

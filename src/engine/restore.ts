@@ -8,6 +8,7 @@
 import { closeSync, rmSync } from "node:fs";
 import type { Manifest } from "../archive/manifest.ts";
 import { openCheckpoint } from "../archive/open.ts";
+import { installHook } from "../criu/hook.ts";
 import { readPipeData } from "../criu/images/pipe_data.ts";
 import { optionsFromJson } from "../criu/override.ts";
 import { removeJobFolder } from "../jobs/folder.ts";
@@ -20,7 +21,7 @@ import type { JobView, RestoreOptions } from "./api.ts";
 import { checkCompatible } from "./compatible.ts";
 import { type EngineContext, socketPath } from "./context.ts";
 import { restoreIdentity } from "./criu_identity.ts";
-import { openImages } from "./images.ts";
+import { type Images, openImages } from "./images.ts";
 import { waitForPids } from "./pids.ts";
 import { findSource, outputOf, ownerOf, type RestoreSource, replacedStdio } from "./restore_plan.ts";
 import { checkCredentials, checkOwner, rightsOf } from "./restore_rights.ts";
@@ -60,7 +61,15 @@ export async function restore(
       checkCompatible(manifest, criu.version);
     });
     await using images = await step("images", () =>
-      openImages(context, { source: opened, path: source.path, caller, content: true, signal }),
+      openImages(context, {
+        source: opened,
+        path: source.path,
+        caller,
+        content: true,
+        // A CRIU with few rights cannot open our pipe.
+        whileRestoring: restoreIdentity(caller).kind === "own",
+        signal,
+      }),
     );
     await step("credentials", () => checkCredentials(caller, images.dir));
     await step("pids", async () => {
@@ -80,22 +89,24 @@ export async function restore(
       () => (source.job === undefined ? removeJobFolder(context.store.path, source.jid) : undefined),
     );
     const started = await step("criu", () =>
-      starter.start({
-        jid: source.jid,
-        folder,
-        socket: socketPath(context, source.jid),
-        identity: ownerOf(options, manifest),
-        log: output.kind === "log" ? output.path : undefined,
-        terminal: terminalOf(options, manifest),
-        attachFollows: options.attachFollows,
-        start: restoreStart(context, options, {
-          manifest,
-          criu: criu.command,
-          identity,
-          imagesDir: images.dir,
-          workDir: work.path,
+      vouched(images, () =>
+        starter.start({
+          jid: source.jid,
+          folder,
+          socket: socketPath(context, source.jid),
+          identity: ownerOf(options, manifest),
+          log: output.kind === "log" ? output.path : undefined,
+          terminal: terminalOf(options, manifest),
+          attachFollows: options.attachFollows,
+          start: restoreStart(context, options, {
+            manifest,
+            criu: criu.command,
+            identity,
+            images,
+            workDir: work.path,
+          }),
         }),
-      }),
+      ),
     );
     const process = { ...started, bootId: bootId() };
     const job = await step("record", () =>
@@ -103,6 +114,14 @@ export async function restore(
     );
     return viewJob(context, job);
   });
+}
+
+/** Damaged images are the reason to give, whatever CRIU made of them. */
+async function vouched<T>(images: Images, work: () => Promise<T>): Promise<T> {
+  const [verified, done] = await Promise.allSettled([images.verified, work()]);
+  if (verified.status === "rejected") throw verified.reason;
+  if (done.status === "rejected") throw done.reason;
+  return done.value;
 }
 
 function foregroundOutput({ output }: RestoreOptions): JobOutput {
@@ -122,25 +141,29 @@ function terminalOf({ terminal }: RestoreOptions, { tty }: Manifest): Supervisor
 }
 
 function restoreStart(
-  { config }: EngineContext,
+  { config, runDir }: EngineContext,
   { criu: { leaveStopped, ...choices }, output }: RestoreOptions,
-  made: Pick<RestoreStart, "imagesDir" | "workDir"> & {
+  made: {
     manifest: Manifest;
+    images: Images;
+    workDir: string;
     criu: string[];
     identity: RestoreStart["criuIdentity"];
   },
 ): RestoreStart {
-  const { manifest, criu, identity, imagesDir, workDir } = made;
+  const { manifest, criu, identity, images, workDir } = made;
   const { tty } = manifest;
   const stdio = replacedStdio(manifest, output);
   return {
     kind: "restore",
     criu,
     criuIdentity: identity,
-    imagesDir,
+    imagesDir: images.dir,
     workDir,
+    verdict: images.verdict?.path,
     choices: {
       ...choices,
+      actionScript: images.verdict === undefined ? undefined : installHook(runDir),
       shellJob: choices.shellJob ?? manifest.shellJob,
       // What a CRIU with few rights dumped, or restores, has no cgroups.
       manageCgroups: identity.kind === "user" || manifest.unprivileged ? "ignore" : "",
@@ -148,7 +171,7 @@ function restoreStart(
     },
     leaveStopped: leaveStopped ?? false,
     stdio,
-    unreadInput: unreadInput(imagesDir, stdio),
+    unreadInput: unreadInput(images.dir, stdio),
     terminal: tty === null ? undefined : { key: tty.key, attributes: tty.attributes },
     stdinEnded: manifest.stdinEnded,
   };

@@ -28,7 +28,9 @@ export interface RestoreStart {
   criuIdentity: CriuIdentity;
   imagesDir: string;
   workDir: string;
-  choices: Omit<RestoreChoices, "inherit" | "leaveStopped">;
+  choices: Omit<RestoreChoices, "inherit" | "leaveStopped" | "verdict">;
+  /** The pipe at which CRIU waits for the word to let the tree run. */
+  verdict?: string;
   /** The tree stays stopped until somebody continues it. */
   leaveStopped: boolean;
   stdio: Replaced[];

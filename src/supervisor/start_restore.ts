@@ -105,7 +105,7 @@ async function restore(
     const leaveStopped = start.leaveStopped || criuIdentity.kind === "user";
     return await criuRestore(
       { command, identity: criuIdentity, imagesDir, workDir },
-      { ...choices, leaveStopped, inherit: unique, terminal },
+      { ...choices, leaveStopped, inherit: unique, terminal, verdict: start.verdict },
     );
   } catch (error) {
     if (!(error instanceof CriuFailure)) throw error;
