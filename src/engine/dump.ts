@@ -60,7 +60,12 @@ export async function dump(context: EngineContext, options: DumpOptions): Promis
     const criu = await step("find criu", () => context.criu());
     const partial = await step(
       "prepare",
-      () => prepare(context, { caller, dir, name: nameOf(options, runtime.type, found), identity }),
+      () =>
+        prepare(
+          context,
+          { ...options, type: runtime.type },
+          { dir, target: job?.jid ?? String(stat.pid), identity },
+        ),
       (made) => removePartial(context, caller, made),
     );
     const written = async <T>(work: () => T | Promise<T>) => {
@@ -141,19 +146,24 @@ function staysRunning({ config }: EngineContext, { criu, leaveRunning }: DumpOpt
   return leavesRunning(criu.criuOpts) ?? stopped ?? leaveRunning ?? config.criu.leave_running;
 }
 
-function nameOf(
-  { name }: DumpOptions,
-  type: string,
-  { job, stat }: { job?: JobRecord; stat: ProcStat },
-): string {
-  return name ?? `dump-${type}-${job?.jid ?? stat.pid}-${Math.floor(Date.now() / 1000)}`;
+/** Without a name of the caller's: of the time, or of the next second that is not taken. */
+function createNamed(dir: string, { name, type }: DumpOptions, target: string): PartialCheckpoint {
+  if (name !== undefined) return createPartial({ dir, name });
+  for (let time = Math.floor(Date.now() / 1000); ; time++) {
+    try {
+      return createPartial({ dir, name: `dump-${type}-${target}-${time}` });
+    } catch (error) {
+      if (!(error instanceof CedanaError) || error.reason !== "CHECKPOINT_EXISTS") throw error;
+    }
+  }
 }
 
 function prepare(
   { store }: EngineContext,
-  { caller, dir, name, identity }: { caller: Identity; dir: string; name: string; identity: CriuIdentity },
+  options: DumpOptions,
+  { dir, target, identity }: { dir: string; target: string; identity: CriuIdentity },
 ): PartialCheckpoint {
-  const partial = actAs(caller, () => createPartial({ dir, name }));
+  const partial = actAs(options.caller, () => createNamed(dir, options, target));
   store.addPartial(partial.path);
   // CRIU writes as the tree's owner where the host demands it; the files are taken back before they are published.
   if (identity.kind === "user") chownSync(partial.images, identity.identity.uid, identity.identity.gid);

@@ -1,6 +1,6 @@
 /** restore: as which job, with which output, from which checkpoint, and what is refused. Needs root. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { locateCriu } from "../../src/criu/locate.ts";
 import { pipe } from "../../src/system/fd.ts";
@@ -224,4 +224,42 @@ test.each(["none", "tar"])("bare criu restores a checkpoint with %s", async (com
   expect(restored.exitCode).toBe(0);
   await victim.goesOn();
   victim.kill();
+});
+
+test("a large folder of images is verified while CRIU reads it: damaged, none of it ever runs", async () => {
+  const ran = join(daemon.dir, "large-ran");
+  const program = `import os,time
+b = bytearray(os.urandom(8 << 20))
+n = 0
+while True:
+    n += 1; open("${ran}", "w").write(str(n)); time.sleep(0.05)`;
+  const started = await daemon.cli([
+    "run",
+    "process",
+    "--jid",
+    "large",
+    "--",
+    "/usr/bin/python3",
+    "-c",
+    program,
+  ]);
+  expect(started.code).toBe(0);
+  await until("it runs", () => existsSync(ran));
+  const path = await dumpTo(daemon, ["job", "large", "--compression", "none"]);
+  await until("its checksums are there", () => existsSync(join(path, "checksums.json")));
+  const count = readFileSync(ran, "utf8");
+  const pages = join(path, "pages-1.img");
+  const bytes = readFileSync(pages);
+  const at = bytes.length - 4096 * 100;
+  const flipped = Buffer.from(bytes);
+  flipped[at] = (flipped[at] ?? 0) ^ 1;
+  writeFileSync(pages, flipped);
+  const refused = await daemon.cli(["restore", "job", "large"]);
+  expect(refused.code).toBe(1);
+  expect(refused.stderr).toContain("pages-1.img has changed since it was written");
+  expect(readFileSync(ran, "utf8")).toBe(count);
+  expect((await inspectJob(daemon, "large")).status).toBe("halted");
+  writeFileSync(pages, bytes);
+  expect((await daemon.cli(["restore", "job", "large"])).code).toBe(0);
+  await until("it goes on", () => Number(readFileSync(ran, "utf8")) > Number(count));
 });
