@@ -11,11 +11,11 @@ export class Fields {
     this.#fail = fail;
   }
 
-  /** Without NUL bytes: no path, argument or name of the kernel's has one. */
   string(name: string, limit = 4096): string {
-    return this.#check(name, `a string of at most ${limit} characters`, (value) =>
-      typeof value === "string" && value.length <= limit && !value.includes("\0") ? value : undefined,
+    const text = this.#check(name, `a string of at most ${limit} characters`, (value) =>
+      typeof value === "string" && value.length <= limit ? value : undefined,
     );
+    return this.#whole(text, name);
   }
 
   /** A whole number from 0 up to 2^53, or up to `limit`. */
@@ -48,8 +48,8 @@ export class Fields {
 
   strings(name: string, limit: number): string[] {
     return this.list(name, limit, (item, where) => {
-      if (typeof item !== "string" || item.includes("\0")) throw this.#fail(`${where} is not a string`);
-      return item;
+      if (typeof item !== "string") throw this.#fail(`${where} is not a string`);
+      return this.#whole(item, where);
     });
   }
 
@@ -64,6 +64,12 @@ export class Fields {
 
   object(name: string): Fields {
     return new Fields(this.#object[name], name, this.#fail);
+  }
+
+  /** No path, argument or name of the kernel's holds one: whoever takes it there would see only what is before it. */
+  #whole(text: string, where: string): string {
+    if (text.includes("\0")) throw this.#fail(`${where} holds a NUL byte, which is not allowed`);
+    return text;
   }
 
   #check<T>(name: string, wanted: string, read: (value: unknown) => T | undefined): T {

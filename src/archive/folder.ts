@@ -32,7 +32,7 @@ export function readFolderManifest({ folder, label }: FolderOptions): { manifest
     bytes = readSmall({ folder, name: MANIFEST, limit: MANIFEST_LIMIT, label });
   } catch (error) {
     if (errnoOf(error) === "ENOENT") throw notACheckpoint(label, `it holds no ${MANIFEST}`);
-    throw fileFailure({ error, action: `read ${label}`, label, folder });
+    throw fileFailure({ error, action: `read ${MANIFEST} of ${label}`, label, folder });
   }
   return { manifest: parseManifest(bytes, label), bytes };
 }

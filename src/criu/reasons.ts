@@ -89,6 +89,12 @@ const known: readonly Known[] = [
     hint: "put the file back as it was",
   },
   {
+    pattern: /Can't open file (\S+) on restore: Permission denied/,
+    why: "it had /$1 open, which may not be opened with these rights",
+    hint: "give its user access to that file, or restore as root",
+    reason: "PERMISSION_DENIED",
+  },
+  {
     pattern: /Can't open file (\S+) on restore: No such file|Can't open file ([^\s:]+):? No such file/,
     why: "file /$1 is missing",
     hint: "put the file back where it was",

@@ -46,9 +46,17 @@ export async function checkCredentials(rights: Identity, imagesDir: string): Pro
   }
 }
 
-function excessOf({ uid }: Identity, { uids, capabilities }: ThreadCredentials): string | undefined {
-  const other = [uids.real, uids.effective, uids.saved, uids.filesystem].find((id) => id !== uid);
-  if (other !== undefined) return `is uid ${other}'s`;
+/** What the kernel would not let the user's CRIU set. */
+function excessOf(
+  { uid, gid, groups }: Identity,
+  { uids, gids, groups: asked, capabilities }: ThreadCredentials,
+): string | undefined {
+  const otherUid = Object.values(uids).find((id) => id !== uid);
+  if (otherUid !== undefined) return `is uid ${otherUid}'s`;
   const { inheritable, permitted, effective, ambient } = capabilities;
-  return (inheritable | permitted | effective | ambient) === 0n ? undefined : "asks for capabilities";
+  if ((inheritable | permitted | effective | ambient) !== 0n) return "asks for capabilities";
+  const otherGid = Object.values(gids).find((id) => id !== gid);
+  if (otherGid !== undefined) return `runs as gid ${otherGid}, whoever restores it as gid ${gid}`;
+  const otherGroup = asked.find((id) => id !== gid && !groups.includes(id));
+  return otherGroup === undefined ? undefined : `is in group ${otherGroup}, whoever restores it is not`;
 }

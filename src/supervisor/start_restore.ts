@@ -2,7 +2,7 @@
  * Bringing the job back with CRIU, as this process's child. Loaded only for that: the supervisor of a job that was run
  * keeps none of it in memory.
  */
-import { constants, fstatSync, lstatSync, openSync, rmSync } from "node:fs";
+import { constants, fstatSync, lstatSync, openSync, rmSync, statSync } from "node:fs";
 import { explain } from "../archive/failure.ts";
 import { CriuFailure, criuRestore } from "../criu/session.ts";
 import { CedanaError, errnoOf, messageOf } from "../errors.ts";
@@ -82,6 +82,7 @@ interface Reopened {
 function reopen(path: string, flags: number, reopened: Reopened): number {
   const { O_CREAT, O_NONBLOCK } = constants;
   const isNew = lstatSync(path, { throwIfNoEntry: false }) === undefined;
+  if (!isNew && !statSync(path).isFile()) throw new Error("it is not a regular file");
   const probe = openSync(path, (flags & ~O_CREAT) | O_NONBLOCK | (isNew ? O_CREAT : 0), 0o600);
   reopened.fds.push(probe);
   if (isNew) reopened.made.push(path);
