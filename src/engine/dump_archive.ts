@@ -26,7 +26,8 @@ export async function pack(
 export function inTermsOf({ path, dir }: PartialCheckpoint, error: unknown): unknown {
   if (!(error instanceof CedanaError)) return error;
   const { reason, message, hint, details } = error;
-  if (!existsSync(path)) {
+  // What CRIU has just written is damaged only when somebody is at it, who may not have come to its folder yet.
+  if (!existsSync(path) || reason === "CHECKPOINT_CORRUPT") {
     const gone = `cannot write a checkpoint to ${dir}: what was written there has been removed meanwhile`;
     return new CedanaError({ reason: "PATH_NOT_FOUND", message: gone, cause: error });
   }
