@@ -1,6 +1,6 @@
 /** dump and back: whatever a process holds is there again, and what fails leaves it as it was. Needs root. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { existsSync, mkdirSync, readdirSync, rmSync, statSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, renameSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { listDir, readArgs } from "../../src/system/proc.ts";
 import { startClient, until } from "./client.ts";
@@ -218,7 +218,7 @@ test("a folder that vanishes in the middle fails the dump and not the process", 
   await until("it is being packed", () =>
     readdirSync(folder).some((name) => existsSync(join(folder, name, "archive"))),
   );
-  rmSync(folder, { recursive: true, force: true });
+  renameSync(folder, `${folder}-away`);
   const { code, stderr } = await dump;
   expect(code).toBe(1);
   expect(stderr).toContain(`cannot write a checkpoint to ${folder}`);
