@@ -1,7 +1,9 @@
 /** How to start this very program again: the compiled binary, or `bun src/main.ts` in a checkout. */
 export function selfCommand(): string[] {
   const compiled = import.meta.path.startsWith("/$bunfs/");
-  return compiled ? [process.execPath] : [process.execPath, new URL("../main.ts", import.meta.url).pathname];
+  // Linux adds this when the binary was replaced while this process started: an upgrade. The new one does as well.
+  const binary = process.execPath.replace(/ \(deleted\)$/, "");
+  return compiled ? [binary] : [process.execPath, new URL("../main.ts", import.meta.url).pathname];
 }
 
 /**
