@@ -74,3 +74,26 @@ export function errnoOf(error: unknown): string | undefined {
   if (!(error instanceof Error) || !("code" in error)) return undefined;
   return typeof error.code === "string" ? error.code : undefined;
 }
+
+/** The errno in plain words; undefined for those whose own message says it best. */
+export function errnoInWords(errno: string | undefined): string | undefined {
+  switch (errno) {
+    case "ENOENT":
+      return "no such file or directory";
+    case "EACCES":
+    case "EPERM":
+      return "permission denied";
+    case "EROFS":
+      return "the file system is read-only";
+    case "ENOTDIR":
+      return "not a directory";
+    case "EEXIST":
+      return "it exists already";
+    case "ELOOP":
+      return "it is a symbolic link";
+    case "EIO":
+      return "the disk reports an input/output error";
+    default:
+      return undefined;
+  }
+}

@@ -1,6 +1,6 @@
 /** The errors that reading and writing checkpoints share. */
 import { statfsSync } from "node:fs";
-import { CedanaError, errnoOf, messageOf } from "../errors.ts";
+import { CedanaError, errnoInWords, errnoOf, messageOf } from "../errors.ts";
 
 /** The checkpoint at `label` cannot be vouched for; `what` says why, naming the file in it if there is one. */
 export function corrupt(label: string, what: string, hint?: string): CedanaError {
@@ -68,34 +68,11 @@ export function fileFailure(options: {
   if (error instanceof CedanaError) return error;
   if (isDiskFull(error)) return diskFull({ folder, label, cause: error });
   const errno = errnoOf(error);
-  const message = `cannot ${action}: ${explain(errno) ?? messageOf(error)}`;
+  const message = `cannot ${action}: ${errnoInWords(errno) ?? messageOf(error)}`;
   if (errno === "ENOENT") return new CedanaError({ reason: "PATH_NOT_FOUND", message, cause: error });
   return new CedanaError({
     reason: errno === undefined ? "INTERNAL" : "PATH_NOT_USABLE",
     message,
     cause: error,
   });
-}
-
-/** The errno in plain words; undefined for those whose own message says it best. */
-export function explain(errno: string | undefined): string | undefined {
-  switch (errno) {
-    case "ENOENT":
-      return "no such file or directory";
-    case "EACCES":
-    case "EPERM":
-      return "permission denied";
-    case "EROFS":
-      return "the file system is read-only";
-    case "ENOTDIR":
-      return "not a directory";
-    case "EEXIST":
-      return "it exists already";
-    case "ELOOP":
-      return "it is a symbolic link";
-    case "EIO":
-      return "the disk reports an input/output error";
-    default:
-      return undefined;
-  }
 }

@@ -1,11 +1,11 @@
 /** A checkpoint at a path, folder or archive, told by its content and opened as far as its manifest. */
 import { closeSync, constants, fstatSync, openSync } from "node:fs";
 import type { Compression } from "../config/schema.ts";
-import { CedanaError, errnoOf } from "../errors.ts";
+import { CedanaError, errnoInWords, errnoOf } from "../errors.ts";
 import type { Identity } from "../system/caller.ts";
 import { actAs } from "../system/identity.ts";
 import { readHead } from "./archive.ts";
-import { explain, fileFailure, notACheckpoint } from "./failure.ts";
+import { fileFailure, notACheckpoint } from "./failure.ts";
 import { readFolderManifest } from "./folder.ts";
 import { READ } from "./io.ts";
 import type { Manifest } from "./manifest.ts";
@@ -56,7 +56,7 @@ export async function openCheckpoint(options: {
 
 function openFailure(error: unknown, path: string): CedanaError {
   const errno = errnoOf(error);
-  const message = `cannot open checkpoint ${path}: ${explain(errno) ?? errno}`;
+  const message = `cannot open checkpoint ${path}: ${errnoInWords(errno) ?? errno}`;
   if (errno === "ENOENT" || errno === "ENOTDIR") {
     return new CedanaError({ reason: "CHECKPOINT_NOT_FOUND", message, cause: error });
   }

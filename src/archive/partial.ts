@@ -14,9 +14,9 @@ import { lstatSync, mkdirSync, readdirSync, readlinkSync, rmdirSync } from "node
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { compressions } from "../config/schema.ts";
-import { CedanaError, errnoOf } from "../errors.ts";
+import { CedanaError, errnoInWords, errnoOf } from "../errors.ts";
 import { readStat } from "../system/proc.ts";
-import { explain, fileFailure } from "./failure.ts";
+import { fileFailure } from "./failure.ts";
 import { insideFolder, removeFolder } from "./flat.ts";
 import { suffixes } from "./names.ts";
 
@@ -107,7 +107,7 @@ function checkName(name: string): void {
 
 function folderFailure(error: unknown, dir: string, name: string): CedanaError {
   const errno = errnoOf(error);
-  const message = `cannot write a checkpoint to ${dir}: ${explain(errno) ?? errno}`;
+  const message = `cannot write a checkpoint to ${dir}: ${errnoInWords(errno) ?? errno}`;
   if (errno === "ENOENT") {
     return new CedanaError({
       reason: "PATH_NOT_FOUND",

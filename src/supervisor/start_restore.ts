@@ -3,9 +3,8 @@
  * keeps none of it in memory.
  */
 import { constants, fstatSync, lstatSync, openSync, rmSync, statSync } from "node:fs";
-import { explain } from "../archive/failure.ts";
 import { CriuFailure, criuRestore } from "../criu/session.ts";
-import { CedanaError, errnoOf, messageOf } from "../errors.ts";
+import { CedanaError, errnoInWords, errnoOf, messageOf } from "../errors.ts";
 import type { Identity } from "../system/caller.ts";
 import { type ChildExit, reap, reapOrphans } from "../system/children.ts";
 import { closeAll, seekToEnd } from "../system/fd.ts";
@@ -61,7 +60,7 @@ function fdFor(entry: Replaced, identity: Identity, stdio: JobStdio, reopened: R
   try {
     return actAs(identity, () => reopen(path, flags, reopened));
   } catch (error) {
-    const why = explain(errnoOf(error)) ?? messageOf(error);
+    const why = errnoInWords(errnoOf(error)) ?? messageOf(error);
     const message = `cannot open ${path}, where the process writes to: ${why}`;
     const hint = "send the output elsewhere with --out FILE or --attachable";
     throw new CedanaError({
