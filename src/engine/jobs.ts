@@ -1,8 +1,8 @@
 /** get, list, kill, delete. */
-import { CedanaError } from "../errors.ts";
+import { CedanaError, errnoOf } from "../errors.ts";
 import { removeJobFolder } from "../jobs/folder.ts";
 import type { Identity } from "../system/caller.ts";
-import { readStat } from "../system/proc.ts";
+import { processTree, readStat } from "../system/proc.ts";
 import { checkSignal, findJob, findTarget, halted, mayUse } from "./access.ts";
 import type { Engine, JobView, Target } from "./api.ts";
 import { removeCheckpointOf } from "./checkpoints.ts";
@@ -53,9 +53,21 @@ export async function killJobs(
 function signalJob({ process: { pid, startTime }, status }: JobView, signal: number): void {
   // The pid may have gone to another process since we looked.
   if (readStat(pid)?.startTime !== startTime) return;
+  const tree = processTree(pid);
   process.kill(pid, signal);
-  // A frozen job would otherwise get the signal only when it is unfrozen.
-  if (status === "stopped" && isEnding(signal)) process.kill(pid, SIGCONT);
+  // A frozen job would otherwise get the signal only when it is unfrozen, and its children stay frozen after it.
+  if (status === "stopped" && isEnding(signal)) continueAll(tree);
+}
+
+function continueAll(pids: number[]): void {
+  for (const pid of pids.toReversed()) {
+    try {
+      process.kill(pid, SIGCONT);
+    } catch (error) {
+      // Gone already.
+      if (errnoOf(error) !== "ESRCH") throw error;
+    }
+  }
 }
 
 function isEnding(signal: number): boolean {

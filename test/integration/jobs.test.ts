@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import { processTree, readStat } from "../../src/system/proc.ts";
 import { inspectJob, until } from "./client.ts";
 import { startTestDaemon, type TestDaemon } from "./daemon.ts";
 
@@ -64,10 +65,13 @@ test("kill --signal takes names and numbers, and reaches a frozen job", async ()
   expect((await daemon.cli(["job", "kill", "usr1", "-s", "SIGUSR1"])).code).toBe(0);
   await until("it has ended", () => halted("usr1"));
   expect((await inspectJob(daemon, "usr1")).exit?.status).toBe(3);
+  const [, child] = processTree((await inspectJob(daemon, "term")).pid);
   await daemon.cli(["freeze", "job", "term"]);
   await daemon.cli(["job", "kill", "term", "--signal", "15"]);
   await until("it has ended", () => halted("term"));
   expect((await inspectJob(daemon, "term")).exit?.status).toBe(143);
+  await until("the child it left runs on", () => readStat(child ?? 0)?.state === "S");
+  process.kill(child ?? 0, "SIGKILL");
   const unknown = await daemon.cli(["job", "kill", "term", "--signal", "NOPE"]);
   expect(unknown.code).toBe(2);
 });
