@@ -2,6 +2,7 @@
 import type { Engine } from "../engine/api.ts";
 import { CedanaError, messageOf } from "../errors.ts";
 import type { Identity } from "../system/caller.ts";
+import { tidyWhenIdle } from "./idle.ts";
 import type { RpcLog } from "./log.ts";
 
 /** Arguments and environment of jobs stay out of it: they hold secrets. */
@@ -21,6 +22,8 @@ export function loggedEngine(engine: Engine, log: RpcLog): Engine {
       const reason = error instanceof CedanaError ? `${error.reason}, ` : "";
       log.warn(`${what} for ${by} failed: ${reason}${messageOf(error)}`);
       throw error;
+    } finally {
+      tidyWhenIdle();
     }
   }
   const ids = (jids: string[]) => jids.join(", ") || "nothing to do";

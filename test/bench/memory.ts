@@ -1,6 +1,6 @@
 /** What the daemon and a supervisor hold of the host's memory while nothing happens. */
 import { readFileSync } from "node:fs";
-import { processTree, readArgs, readStat } from "../../src/system/proc.ts";
+import { processTree, readArgs } from "../../src/system/proc.ts";
 import { type Measure, type Row, rounds } from "./measure.ts";
 import { type Ours, startOurs } from "./ours.ts";
 import { startLoop } from "./victim.ts";
@@ -60,8 +60,9 @@ function sum(text: string, lines: RegExp): number {
 }
 
 /** Its jobs' parents: each was told the daemon's database by its folder's name, and lives below us, the subreaper. */
+/** Those that have a job: the daemon keeps one more ready. */
 function supervisorsOf(ours: Ours): number[] {
   return processTree(process.pid).filter(
-    (pid) => readArgs(pid)[1] === "__supervise" && readStat(pid) !== undefined && pid !== ours.daemon.pid(),
+    (pid) => readArgs(pid)[1] === "__supervise" && processTree(pid).length > 1 && pid !== ours.daemon.pid(),
   );
 }
