@@ -45,6 +45,11 @@ export async function* attach(context: EngineContext, options: AttachOptions): A
       hint: `attach again with: cedana job attach ${job.jid}`,
     });
   }
+  const { exit } = await ended(context, job);
+  if (exit !== undefined) {
+    yield { kind: "exit", exit };
+    return;
+  }
   const message = `the supervisor of job ${job.jid} is gone: its end cannot be told`;
   throw new CedanaError({
     reason: "INTERNAL",

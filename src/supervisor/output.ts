@@ -173,12 +173,15 @@ export class Output {
     this.release();
   }
 
-  /** Tells every client how the job ended; resolves when the kernel has it for them, or they were let go. */
+  /**
+   * Tells every client how the job ended; resolves when they have closed, or were let go. A socket that is closed while
+   * something of its client's is still unread is reset, and what was sent on it may then be lost.
+   */
   async end(kind: FrameKind, value: unknown): Promise<void> {
     const flushed = [...this.clients].map(
       (client) =>
         new Promise<void>((resolve) => {
-          client.once("finish", resolve).once("close", resolve);
+          client.once("close", resolve);
           client.end(encodeJson(kind, value));
         }),
     );
