@@ -9,7 +9,7 @@ import { type DumpResult, dump } from "../engine/dump.ts";
 import { restore } from "../engine/restore.ts";
 import { runInForeground } from "../engine/run_foreground.ts";
 import type { Finished } from "../engine/steps.ts";
-import { CedanaError } from "../errors.ts";
+import { CedanaError, messageOf } from "../errors.ts";
 import { openStore } from "../jobs/store.ts";
 import type { JobExit } from "../jobs/types.ts";
 import type { Profile } from "../profiling/profile.ts";
@@ -26,7 +26,9 @@ export interface InForeground {
  * goes again: a process can be dumped and restored without any.
  */
 function openContext(config: Config): { context: EngineContext; close(): void } {
-  const report = () => {};
+  const report = (what: string, error: unknown) => {
+    process.stderr.write(`warning: ${what}: ${messageOf(error)}\n`);
+  };
   try {
     const store = openStore(config.db.path);
     return { context: createContext(config, store, report), close: () => store.close() };
@@ -51,7 +53,8 @@ export async function dumpDirect(
     const { value, profile } = await dump(context, options);
     return { ...value, profile };
   } finally {
-    await context.background.idle();
+    // Nobody stays behind to do it.
+    await context.background.finished();
     close();
   }
 }

@@ -23,6 +23,11 @@ export class Background {
     void done.then(() => this.running.delete(done));
   }
 
+  /** Resolves when all of it is done. */
+  async finished(): Promise<void> {
+    await Promise.all(this.running);
+  }
+
   /** Tells all of it to stop, and resolves when it has. */
   async idle(): Promise<void> {
     this.stop.abort();
