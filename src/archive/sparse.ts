@@ -81,11 +81,12 @@ export class SparseWriter {
   }
 }
 
-async function writeRuns(fd: number, bytes: Buffer, position: number): Promise<void> {
+/** Writes what is not zero; where long runs of zeroes are left out, the file is as it was: a hole, when it is new. */
+export async function writeRuns(fd: number, bytes: Uint8Array, position: number): Promise<void> {
   let start = 0;
   for (let at = 0; at < bytes.length; at += HOLE) {
     const run = bytes.subarray(at, at + HOLE);
-    if (!run.equals(run.length === HOLE ? ZEROES : ZEROES.subarray(0, run.length))) continue;
+    if (ZEROES.compare(run, 0, run.length, 0, run.length) !== 0) continue;
     if (at > start) await writeFully(fd, bytes.subarray(start, at), position + start);
     start = at + HOLE;
   }

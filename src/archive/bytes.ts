@@ -1,0 +1,71 @@
+/** Where a checkpoint's bytes come from and go to, be it a file of this host or an object in a bucket. */
+import { closeSync, fsync, ftruncateSync, openSync, rmSync } from "node:fs";
+import { promisify } from "node:util";
+import { CREATE, readFully } from "./io.ts";
+import { writeRuns } from "./sparse.ts";
+
+/** Random reads, any number of them at once: a local file, an object in a bucket. */
+export interface ByteSource {
+  /** Bytes. */
+  readonly size: number;
+  /** What errors call it. */
+  readonly label: string;
+  /** Reads into `buffer` from `position`; resolves with the bytes read: fewer than its length only at the end. */
+  read(buffer: Buffer, position: number): Promise<number>;
+}
+
+/** Where bytes go, in order; nobody sees them before `commit`. */
+export interface ByteSink {
+  /** Resolves when there is room for more (back-pressure). `bytes` may be used again by the caller after that. */
+  write(bytes: Uint8Array): Promise<void>;
+  /** Everything is written and durable where asked, but not visible yet; resolves with the size. */
+  finish(): Promise<number>;
+  /** Makes it visible (bucket: completes the multipart upload; local: nothing, publishing renames later). */
+  commit(): Promise<void>;
+  /** Removes whatever was written; after finish() too. Never throws for what is gone already. */
+  abort(): Promise<void>;
+}
+
+/** Reads the file that is open at `fd`, which stays the caller's. */
+export function fileSource({ fd, size, label }: { fd: number; size: number; label: string }): ByteSource {
+  return { size, label, read: (buffer, position) => readFully(fd, buffer, position) };
+}
+
+/** Bytes at hand. */
+export function memorySource(bytes: Buffer, label: string): ByteSource {
+  return { size: bytes.length, label, read: async (buffer, position) => bytes.copy(buffer, 0, position) };
+}
+
+/**
+ * A new file at `path`, readable by nobody else; long runs of zeroes are left as holes. Throws the system error
+ * where there is something already. `sync`: finish() flushes it to disk.
+ */
+export function fileSink({ path, sync }: { path: string; sync: boolean }): ByteSink {
+  const fd = openSync(path, CREATE, 0o600);
+  let size = 0;
+  let open = true;
+  let writing = Promise.resolve();
+  const close = () => {
+    if (open) closeSync(fd);
+    open = false;
+  };
+  return {
+    write(bytes) {
+      writing = writeRuns(fd, bytes, size);
+      size += bytes.length;
+      return writing;
+    },
+    async finish() {
+      ftruncateSync(fd, size); // a hole at the end was not written by anything
+      if (sync) await promisify(fsync)(fd);
+      close();
+      return size;
+    },
+    commit: async () => {},
+    async abort() {
+      await writing.catch(() => {}); // it has been told of; the fd's number must not be another file's before it is done
+      close();
+      rmSync(path, { force: true });
+    },
+  };
+}
