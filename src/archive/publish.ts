@@ -5,6 +5,7 @@
 import {
   closeSync,
   constants,
+  fstatSync,
   fsync,
   linkSync,
   lstatSync,
@@ -19,6 +20,7 @@ import type { Compression } from "../config/schema.ts";
 import { errnoOf } from "../errors.ts";
 import type { Identity } from "../system/caller.ts";
 import { actAs } from "../system/identity.ts";
+import { startWriteback } from "../system/writeback.ts";
 import { fileFailure } from "./failure.ts";
 import { READ } from "./io.ts";
 import { suffixes } from "./names.ts";
@@ -37,6 +39,8 @@ export interface PublishOptions {
 const flush = promisify(fsync);
 /** Fds held open at once while flushing; with many in flight a journal commits them together. */
 const FLUSHING = 64;
+/** Bytes of a file whose writing is started before any is waited for. */
+const SMALL = 1 << 20;
 
 /**
  * Resolves with the checkpoint's path; the hidden folder is gone then. Throws CHECKPOINT_EXISTS when the name was
@@ -107,6 +111,7 @@ async function flushAll(paths: string[], caller: Identity): Promise<void> {
         for (const path of paths.slice(at, at + FLUSHING))
           fds.push(openSync(path, READ & ~constants.O_NONBLOCK));
       });
+      for (const fd of fds) if (fstatSync(fd).size <= SMALL) startWriteback(fd);
       const results = await Promise.allSettled(fds.map((fd) => flush(fd)));
       for (const result of results) if (result.status === "rejected") throw result.reason;
     } finally {
