@@ -10,6 +10,7 @@ import type { CheckpointRecord, JobExit, JobRecord } from "../jobs/types.ts";
 import type { Profile } from "../profiling/profile.ts";
 import type { Identity } from "../system/caller.ts";
 import type { ProcessInfo } from "../system/describe.ts";
+import type { Progress } from "./progress.ts";
 
 export type Target = { pid: number } | { jid: string };
 
@@ -70,6 +71,8 @@ export interface DumpOptions {
   criu: CriuChoices;
   /** Aborting undoes the dump: the process runs on and nothing is left. */
   signal?: AbortSignal;
+  /** The name that `watch` and `cancel` know it by. */
+  operation?: string;
 }
 
 export interface RestoreOptions {
@@ -81,6 +84,14 @@ export interface RestoreOptions {
   criu: CriuChoices;
   terminal?: TerminalSize;
   attachFollows: boolean;
+  signal?: AbortSignal;
+  /** The name that `watch` and `cancel` know it by. */
+  operation?: string;
+}
+
+export interface OperationOptions {
+  caller: Identity;
+  operation: string;
   signal?: AbortSignal;
 }
 
@@ -123,6 +134,10 @@ export interface Engine {
   }): Promise<JobView>;
   dump(options: DumpOptions): Promise<{ checkpoint: CheckpointRecord; frozenUs: number; profile: Profile }>;
   restore(options: RestoreOptions): Promise<{ job: JobView; profile: Profile }>;
+  /** How far a dump or restore has come, until it is over. */
+  watch(options: OperationOptions): AsyncIterable<Progress>;
+  /** Has a dump or restore undone; resolves when it is over. */
+  cancel(options: OperationOptions): Promise<void>;
   freeze(options: { caller: Identity; target: Target }): Promise<number[]>;
   unfreeze(options: { caller: Identity; target: Target }): Promise<number[]>;
   attach(options: AttachOptions): AsyncIterable<AttachOutput>;

@@ -11,6 +11,7 @@ import { SupervisorStarter } from "../supervisor/starter.ts";
 import { ownFolder } from "../system/own_folder.ts";
 import { Background, type Report } from "./background.ts";
 import { Locks } from "./locks.ts";
+import { Operations } from "./progress.ts";
 import { refuseUnbuilt } from "./unbuilt.ts";
 
 export interface EngineContext {
@@ -18,6 +19,8 @@ export interface EngineContext {
   store: JobStore;
   host: string;
   locks: Locks;
+  /** Dumps and restores under way, for who watches or cancels them. */
+  operations: Operations;
   /** Folder of supervisors' sockets and CRIU's hook script; ours. */
   runDir: string;
   supervisors: SupervisorStarter;
@@ -36,6 +39,7 @@ export function createContext(config: Config, store: JobStore, report: Report): 
     store,
     host: hostname(),
     locks: new Locks(),
+    operations: new Operations(),
     supervisors: new SupervisorStarter(),
     background: new Background(report),
     runDir: openRunDir(store.path),

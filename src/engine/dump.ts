@@ -28,6 +28,7 @@ import type { DumpOptions } from "./api.ts";
 import { type EngineContext, socketPath } from "./context.ts";
 import { dumpIdentity } from "./criu_identity.ts";
 import { addChecksums, inTermsOf, pack } from "./dump_archive.ts";
+import { pagesWritten } from "./dump_progress.ts";
 import { takeBack, writeManifest } from "./manifest.ts";
 import { type Finished, runSteps } from "./steps.ts";
 import { openWorkFolder } from "./work_folder.ts";
@@ -40,7 +41,7 @@ export interface DumpResult {
 
 export async function dump(context: EngineContext, options: DumpOptions): Promise<Finished<DumpResult>> {
   const { config, store } = context;
-  const { caller, signal } = options;
+  const { caller } = options;
   const found = findTarget(context, caller, options.target);
   const { job, stat } = found;
   using _process = context.locks.take(`process ${stat.pid}`, "dumped");
@@ -50,12 +51,14 @@ export async function dump(context: EngineContext, options: DumpOptions): Promis
   const dir = options.dir ?? config.checkpoint.dir;
   const id = randomUUID();
 
+  using operation = context.operations.begin({ id: options.operation, caller, signal: options.signal });
+  const { signal } = operation;
   using closing = new DisposableStack();
-  const { value, profile } = await runSteps(signal, async (step) => {
+  const { value, profile } = await runSteps(operation, async (step) => {
     const leaveRunning = await step("validate", () => staysRunning(context, options));
-    const { facts, identity } = await step("inspect", () => {
+    const { tree, facts, identity } = await step("inspect", () => {
       const tree = findTree(caller, stat.pid);
-      return { facts: runtime.beforeDump(stat.pid), identity: dumpIdentity(caller, tree) };
+      return { tree, facts: runtime.beforeDump(stat.pid), identity: dumpIdentity(caller, tree) };
     });
     const criu = await step("find criu", () => context.criu());
     const partial = await step(
@@ -82,8 +85,9 @@ export async function dump(context: EngineContext, options: DumpOptions): Promis
         : await controlSupervisor(socketPath(context, job.jid), { kind: "state" });
     const dumped = await step(
       "criu",
-      () =>
-        written(() =>
+      () => {
+        operation.measure(pagesWritten(partial.images, tree));
+        return written(() =>
           dumpTree(stat, () =>
             criuDump(
               { command: criu.command, identity, imagesDir: partial.images, workDir: work.path },
@@ -102,8 +106,9 @@ export async function dump(context: EngineContext, options: DumpOptions): Promis
               installHook(context.runDir),
             ),
           ),
-        ),
-      (tree) => tree.undo(),
+        );
+      },
+      (images) => images.undo(),
     );
     await step("manifest", () =>
       written(() => {

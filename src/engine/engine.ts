@@ -30,6 +30,15 @@ export function createEngine(context: EngineContext): Engine {
       });
       return { job: value, profile };
     },
+    watch: async function* ({ caller, operation: id, signal }) {
+      const operation = await context.operations.find({ id, caller, signal });
+      yield* operation.watch(signal);
+    },
+    cancel: async ({ caller, operation: id, signal }) => {
+      const operation = await context.operations.find({ id, caller, signal });
+      operation.cancel();
+      await operation.over(signal);
+    },
     freeze: async ({ caller, target }) => freeze(context, caller, target),
     unfreeze: async ({ caller, target }) => unfreeze(context, caller, target),
     attach: (options) => attach(context, options),

@@ -22,6 +22,7 @@ import { checkCompatible } from "./compatible.ts";
 import { type EngineContext, socketPath } from "./context.ts";
 import { restoreIdentity } from "./criu_identity.ts";
 import { type Images, openImages } from "./images.ts";
+import { killTree } from "./kill_tree.ts";
 import { waitForPids } from "./pids.ts";
 import { findSource, outputOf, ownerOf, type RestoreSource, replacedStdio } from "./restore_plan.ts";
 import { checkCredentials, checkOwner, rightsOf } from "./restore_rights.ts";
@@ -43,11 +44,16 @@ export async function restore(
   asked: RestoreOptions,
   starter: Starter,
 ): Promise<Finished<JobView>> {
-  const { signal } = asked;
   const source = findSource(context, asked);
   using _job = context.locks.take(`job ${source.jid}`, "restored");
+  using operation = context.operations.begin({
+    id: asked.operation,
+    caller: asked.caller,
+    signal: asked.signal,
+  });
+  const { signal } = operation;
   using closing = new DisposableStack();
-  return await runSteps(signal, async (step) => {
+  return await runSteps(operation, async (step) => {
     await step("validate", () => optionsFromJson(asked.criu.criuOpts, "restore"));
     const opened = await step("open", () => openCheckpoint({ path: source.path, caller: asked.caller }));
     closing.defer(() => closeSync(opened.fd));
@@ -88,27 +94,30 @@ export async function restore(
       () => prepareFolder(context, source.jid),
       () => (source.job === undefined ? removeJobFolder(context.store.path, source.jid) : undefined),
     );
-    const started = await step("criu", () =>
-      vouched(images, () =>
-        starter.start({
-          jid: source.jid,
-          folder,
-          socket: socketPath(context, source.jid),
-          identity: ownerOf(options, manifest),
-          log: output.kind === "log" ? output.path : undefined,
-          terminal: terminalOf(options, manifest),
-          attachFollows: options.attachFollows,
-          start: restoreStart(context, options, {
-            manifest,
-            criu: criu.command,
-            identity,
-            images,
-            workDir: work.path,
-          }),
-        }),
-      ),
+    const spec: SupervisorSpec = {
+      jid: source.jid,
+      folder,
+      socket: socketPath(context, source.jid),
+      identity: ownerOf(options, manifest),
+      log: output.kind === "log" ? output.path : undefined,
+      terminal: terminalOf(options, manifest),
+      attachFollows: options.attachFollows,
+      start: restoreStart(context, options, {
+        manifest,
+        criu: criu.command,
+        identity,
+        images,
+        workDir: work.path,
+      }),
+    };
+    const process = await step(
+      "criu",
+      async () => ({ ...(await vouched(images, () => starter.start(spec))), bootId: bootId() }),
+      async (tree) => {
+        killTree(tree, caller);
+        await waitForSupervisor(context, { jid: source.jid, process: tree });
+      },
     );
-    const process = { ...started, bootId: bootId() };
     const job = await step("record", () =>
       record(context, source, { manifest, owner: ownerOf(options, manifest), output, process }),
     );

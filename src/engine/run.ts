@@ -18,7 +18,7 @@ import { viewJob } from "./view.ts";
 const defaultTerminal: TerminalSize = { rows: 24, cols: 80 };
 
 export async function run(context: EngineContext, options: RunOptions): Promise<Finished<JobView>> {
-  return runSteps(undefined, async (step) => {
+  return runSteps({}, async (step) => {
     const { identity, jid } = await step("validate", () => validate(context, options));
     using _job = context.locks.take(`job ${jid}`, "started");
     const folder = await step(

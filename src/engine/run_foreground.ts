@@ -14,7 +14,7 @@ export async function runInForeground(
   job: ForegroundJob,
 ): Promise<Finished<JobView>> {
   const { type, args, cwd, output } = options;
-  return runSteps(undefined, async (step) => {
+  return runSteps({}, async (step) => {
     const { identity, jid } = await step("validate", () => validate(context, options));
     const log = output.kind === "log" ? output.path : undefined;
     const started = await step(

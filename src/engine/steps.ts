@@ -11,21 +11,30 @@ export type StepRunner = <T>(
   undo?: (value: T) => void | Promise<void>,
 ) => Promise<T>;
 
+/** Whoever follows the chain, and may end it. */
+export interface Followed {
+  /** Aborting stops the chain before its next step. */
+  signal?: AbortSignal;
+  /** Hears of each step as it begins. */
+  phase?(name: string): void;
+}
+
 export interface Finished<T> {
   value: T;
   profile: Profile;
 }
 
-/** Runs `chain`; aborting `signal` stops it before its next step. An undo that fails is reported, not hidden. */
+/** Runs `chain`. An undo that fails is reported, not hidden. */
 export async function runSteps<T>(
-  signal: AbortSignal | undefined,
+  followed: Followed,
   chain: (step: StepRunner) => Promise<T>,
 ): Promise<Finished<T>> {
   const steps: Step[] = [];
   const undos: (() => void | Promise<void>)[] = [];
   const started = performance.now();
   const step: StepRunner = async (name, work, undo) => {
-    if (signal?.aborted) throw cancelled();
+    if (followed.signal?.aborted) throw cancelled();
+    followed.phase?.(name);
     const from = performance.now();
     const value = await work();
     steps.push({ name, ms: performance.now() - from });

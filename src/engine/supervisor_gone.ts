@@ -8,7 +8,10 @@ import { type EngineContext, socketPath } from "./context.ts";
 const patience = 3000;
 
 /** Returns when the last supervisor has told how the job ended, or is not there at all. */
-export async function waitForSupervisor(context: EngineContext, job: JobRecord): Promise<void> {
+export async function waitForSupervisor(
+  context: EngineContext,
+  job: Pick<JobRecord, "jid" | "process">,
+): Promise<void> {
   const folder = jobFolder(context.store.path, job.jid);
   for (let waited = 0; waited < patience; waited += 10) {
     if (readExit(folder, job.process) !== undefined) return;

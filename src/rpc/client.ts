@@ -8,6 +8,7 @@ import { CedanaError } from "../errors.ts";
 import type { DaemonService } from "../gen/cedana/daemon/v1/daemon_pb.ts";
 import { connectionError } from "./connection.ts";
 import { fromAnswer, fromConnectError } from "./errors.ts";
+import { post } from "./post.ts";
 import { isRecord, type Responses, responses, toJson, toMessage } from "./shapes.ts";
 
 export interface ClientOptions {
@@ -41,6 +42,11 @@ export function connectDaemon(options: ClientOptions): DaemonClient {
   return {
     dump: call("dump"),
     restore: followed(call("restore")),
+    cancelOperation: call("cancelOperation"),
+    async *watchOperation(request, { signal } = {}) {
+      const { watchOperation } = await import("./watch_client.ts");
+      yield* watchOperation(options, request, signal ? [signal, closing.signal] : [closing.signal]);
+    },
     freeze: call("freeze"),
     unfreeze: call("unfreeze"),
     run: followed(call("run")),
@@ -75,30 +81,18 @@ function followed<R extends { attachFollows?: boolean }, A>(
 }
 
 function unaryCall<M extends keyof Responses>(client: ClientOptions, method: M, closing: AbortSignal) {
-  const { address, protocol, token } = client;
-  const unix = protocol === "unix";
-  const rpc = `cedana.daemon.v1.DaemonService/${method.charAt(0).toUpperCase()}${method.slice(1)}`;
-  const url = `http://${unix ? "localhost" : address}/${rpc}`;
-  const headers = new Headers({ "Content-Type": "application/json", "Connect-Protocol-Version": "1" });
-  if (!unix && token !== undefined) headers.set("Authorization", `Bearer ${token}`);
-
+  const { address } = client;
+  const name = `${method.charAt(0).toUpperCase()}${method.slice(1)}`;
   return async (request: Requests[M], { signal, timeoutMs }: CallOptions = {}): Promise<Responses[M]> => {
-    const signals = [closing];
-    if (signal) signals.push(signal);
-    if (timeoutMs !== undefined) {
-      signals.push(AbortSignal.timeout(timeoutMs));
-      headers.set("Connect-Timeout-Ms", String(Math.ceil(timeoutMs)));
-    }
+    const signals = signal ? [signal, closing] : [closing];
+    const body = toJson(request);
     try {
-      const response = await fetch(url, {
-        method: "POST",
-        headers,
-        body: toJson(request),
-        signal: AbortSignal.any(signals),
-        unix: unix ? address : undefined,
-        redirect: "error",
-        // A dump may take hours, a proxy must not see the token, and a connection kept would keep the process.
-        ...{ timeout: false, proxy: false, keepalive: false },
+      const response = await post(client, {
+        method: name,
+        contentType: "application/json",
+        body,
+        signals,
+        timeoutMs,
       });
       const answer = record(await response.text(), address);
       if (!response.ok) throw fromAnswer(answer);

@@ -56,6 +56,7 @@ export const codeOf: Record<Reason, CodeWord> = {
   PID_IN_USE: "failed_precondition",
   NOT_ATTACHABLE: "failed_precondition",
   COMMAND_NOT_FOUND: "not_found",
+  OPERATION_NOT_FOUND: "not_found",
   CHECKPOINT_NOT_FOUND: "not_found",
   CHECKPOINT_EXISTS: "already_exists",
   CHECKPOINT_CORRUPT: "data_loss",

@@ -13,6 +13,7 @@ import type {
 } from "../engine/api.ts";
 import {
   type AttachStart,
+  type CancelOperationRequest,
   type CriuOptions,
   type DeleteRequest,
   type DumpRequest,
@@ -24,6 +25,7 @@ import {
   Stdio,
   type Target as TargetMessage,
   type TerminalSize as TerminalSizeMessage,
+  type WatchOperationRequest,
 } from "../gen/cedana/daemon/v1/daemon_pb.ts";
 import * as is from "./validate.ts";
 
@@ -55,6 +57,7 @@ export function dump(request: DumpRequest): Said<DumpOptions> {
     compression: is.optional(request.compression, (word) => is.oneOf("compression", word, compressions)),
     leaveRunning: request.leaveRunning,
     criu: criu(request.criu),
+    operation: is.optional(request.operation, (id) => is.uuid("operation", id)),
   };
 }
 
@@ -66,7 +69,12 @@ export function restore(request: RestoreRequest): Said<RestoreOptions> {
     criu: criu(request.criu),
     terminal: terminal(request.terminal),
     attachFollows: request.attachFollows,
+    operation: is.optional(request.operation, (id) => is.uuid("operation", id)),
   };
+}
+
+export function operation(request: WatchOperationRequest | CancelOperationRequest): string {
+  return is.uuid("operation", request.operation);
 }
 
 function source({ source, checkpointId }: RestoreRequest): RestoreOptions["source"] {

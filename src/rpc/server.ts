@@ -101,11 +101,15 @@ export async function serve(options: {
 function gate(context: HandlerContext, draining: AbortSignal, onUnknown: (error: unknown) => void): void {
   try {
     callerOf(context);
-    // A probe may ask to the end.
-    if (draining.aborted && context.service.typeName !== Health.typeName) throw shuttingDown();
+    if (draining.aborted && !servedToTheEnd(context)) throw shuttingDown();
   } catch (error) {
     throw toConnectError(error, onUnknown);
   }
+}
+
+/** What a daemon that stops still answers: a probe, and whoever would rather have undone what it waits for. */
+function servedToTheEnd({ service, method }: HandlerContext): boolean {
+  return service.typeName === Health.typeName || method === DaemonService.method.cancelOperation;
 }
 
 function shuttingDown(): CedanaError {

@@ -5,6 +5,7 @@ import type { DaemonService } from "../gen/cedana/daemon/v1/daemon_pb.ts";
 import { relayAttach } from "./attach.ts";
 import { callerOf } from "./caller.ts";
 import * as answer from "./convert.ts";
+import { relayProgress } from "./progress.ts";
 import * as asked from "./requests.ts";
 import * as is from "./validate.ts";
 
@@ -25,6 +26,13 @@ export function daemonService(engine: Engine, draining: AbortSignal): ServiceImp
     async restore(request, context) {
       const { job, profile } = await engine.restore({ ...asked.restore(request), ...from(context) });
       return { job: answer.job(job), profile: answer.profile(request.profiling, profile) };
+    },
+    watchOperation(request, context) {
+      return relayProgress(engine, { operation: asked.operation(request), ...from(context) });
+    },
+    async cancelOperation(request, context) {
+      await engine.cancel({ operation: asked.operation(request), ...from(context) });
+      return {};
     },
     async freeze(request, context) {
       return {

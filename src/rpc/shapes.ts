@@ -102,6 +102,7 @@ export type Responses = {
 export const responses: { [M in keyof Responses]: Shape<Responses[M]> } = {
   dump: { name: "cedana.daemon.v1.DumpResponse", fields: { checkpoint, frozenUs: "uint64", profile } },
   restore: { name: "cedana.daemon.v1.RestoreResponse", fields: { job: oneJob, profile } },
+  cancelOperation: { name: "cedana.daemon.v1.CancelOperationResponse", fields: {} },
   freeze: { name: "cedana.daemon.v1.FreezeResponse", fields: {} },
   unfreeze: { name: "cedana.daemon.v1.UnfreezeResponse", fields: {} },
   run: { name: "cedana.daemon.v1.RunResponse", fields: { job: oneJob, profile } },
@@ -115,6 +116,11 @@ export const responses: { [M in keyof Responses]: Shape<Responses[M]> } = {
   deleteCheckpoint: { name: "cedana.daemon.v1.DeleteCheckpointResponse", fields: { checkpoint } },
   query: { name: "cedana.daemon.v1.QueryResponse", fields: { processes: processInfo } },
   healthCheck: { name: "cedana.daemon.v1.HealthCheckResponse", fields: { items: healthItem } },
+};
+
+export const watchOperationResponse: Shape<daemon.WatchOperationResponse> = {
+  name: "cedana.daemon.v1.WatchOperationResponse",
+  fields: { bytesDone: "uint64", bytesTotal: "uint64" },
 };
 
 /** Turns parsed JSON into the message it writes, in place. The server writes fields without a value too. */

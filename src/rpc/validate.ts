@@ -70,6 +70,11 @@ export function checkpointId(field: string, value: string): string {
   return value.toLowerCase();
 }
 
+export function uuid(field: string, value: string): string {
+  if (!uuidPattern.test(value)) throw invalid(field, `must be a UUID, not ${quoted(value)}`);
+  return value.toLowerCase();
+}
+
 /** A runtime's name; "" means "process". Whether it exists is the engine's to say. */
 export function runtimeType(field: string, value: string): string {
   if (value === "") return "process";

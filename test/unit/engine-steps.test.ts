@@ -4,7 +4,7 @@ import { CedanaError } from "../../src/errors.ts";
 
 describe("a chain of steps", () => {
   test("is timed step by step, in order", async () => {
-    const { value, profile } = await runSteps(undefined, async (step) => {
+    const { value, profile } = await runSteps({}, async (step) => {
       const one = await step("one", () => 1);
       return one + (await step("two", async () => 2));
     });
@@ -15,7 +15,7 @@ describe("a chain of steps", () => {
 
   test("that fails is undone in reverse, and the failed step is not", async () => {
     const undone: string[] = [];
-    const chain = runSteps(undefined, async (step) => {
+    const chain = runSteps({}, async (step) => {
       for (const name of ["a", "b"])
         await step(
           name,
@@ -36,7 +36,7 @@ describe("a chain of steps", () => {
     const abort = new AbortController();
     const undone: string[] = [];
     const ran: string[] = [];
-    const chain = runSteps(abort.signal, async (step) => {
+    const chain = runSteps({ signal: abort.signal }, async (step) => {
       await step(
         "first",
         () => void ran.push("first"),
@@ -52,7 +52,7 @@ describe("a chain of steps", () => {
 
   test("tells of an undo that fails too, and goes on undoing", async () => {
     const undone: string[] = [];
-    const chain = runSteps(undefined, async (step) => {
+    const chain = runSteps({}, async (step) => {
       await step(
         "a",
         () => {},

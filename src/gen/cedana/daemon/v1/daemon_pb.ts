@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file cedana/daemon/v1/daemon.proto.
  */
 export const file_cedana_daemon_v1_daemon: GenFile = /*@__PURE__*/
-  fileDesc("Ch1jZWRhbmEvZGFlbW9uL3YxL2RhZW1vbi5wcm90bxIQY2VkYW5hLmRhZW1vbi52MSIwCgZUYXJnZXQSDQoDcGlkGAEgASgNSAASDQoDamlkGAIgASgJSABCCAoGdGFyZ2V0ItsBCgtDcml1T3B0aW9ucxIXCg90Y3BfZXN0YWJsaXNoZWQYASABKAgSEQoJdGNwX2Nsb3NlGAIgASgIEhYKDnNraXBfaW5fZmxpZ2h0GAMgASgIEhIKCmZpbGVfbG9ja3MYBCABKAgSEgoKbGlua19yZW1hcBgFIAEoCBIWCglzaGVsbF9qb2IYBiABKAhIAIgBARIQCghleHRlcm5hbBgHIAMoCRIVCg1sZWF2ZV9zdG9wcGVkGAggASgIEhEKCWNyaXVfb3B0cxgJIAEoCUIMCgpfc2hlbGxfam9iItUBCgtEdW1wUmVxdWVzdBIoCgZ0YXJnZXQYASABKAsyGC5jZWRhbmEuZGFlbW9uLnYxLlRhcmdldBILCgNkaXIYAiABKAkSDAoEbmFtZRgDIAEoCRITCgtjb21wcmVzc2lvbhgEIAEoCRIaCg1sZWF2ZV9ydW5uaW5nGAUgASgISACIAQESKwoEY3JpdRgGIAEoCzIdLmNlZGFuYS5kYWVtb24udjEuQ3JpdU9wdGlvbnMSEQoJcHJvZmlsaW5nGAcgASgIQhAKDl9sZWF2ZV9ydW5uaW5nIn8KDER1bXBSZXNwb25zZRIwCgpjaGVja3BvaW50GAEgASgLMhwuY2VkYW5hLmRhZW1vbi52MS5DaGVja3BvaW50EhEKCWZyb3plbl91cxgCIAEoBBIqCgdwcm9maWxlGAMgASgLMhkuY2VkYW5hLmRhZW1vbi52MS5Qcm9maWxlIioKDFRlcm1pbmFsU2l6ZRIMCgRyb3dzGAEgASgNEgwKBGNvbHMYAiABKA0ijwIKDlJlc3RvcmVSZXF1ZXN0Eg4KBHBhdGgYASABKAlIABINCgNqaWQYAiABKAlIABIVCg1jaGVja3BvaW50X2lkGAMgASgJEiYKBXN0ZGlvGAQgASgOMhcuY2VkYW5hLmRhZW1vbi52MS5TdGRpbxILCgNsb2cYBSABKAkSKwoEY3JpdRgGIAEoCzIdLmNlZGFuYS5kYWVtb24udjEuQ3JpdU9wdGlvbnMSMAoIdGVybWluYWwYByABKAsyHi5jZWRhbmEuZGFlbW9uLnYxLlRlcm1pbmFsU2l6ZRIRCglwcm9maWxpbmcYCCABKAgSFgoOYXR0YWNoX2ZvbGxvd3MYCSABKAhCCAoGc291cmNlImEKD1Jlc3RvcmVSZXNwb25zZRIiCgNqb2IYASABKAsyFS5jZWRhbmEuZGFlbW9uLnYxLkpvYhIqCgdwcm9maWxlGAIgASgLMhkuY2VkYW5hLmRhZW1vbi52MS5Qcm9maWxlIjkKDUZyZWV6ZVJlcXVlc3QSKAoGdGFyZ2V0GAEgASgLMhguY2VkYW5hLmRhZW1vbi52MS5UYXJnZXQiHgoORnJlZXplUmVzcG9uc2USDAoEcGlkcxgBIAMoDSI7Cg9VbmZyZWV6ZVJlcXVlc3QSKAoGdGFyZ2V0GAEgASgLMhguY2VkYW5hLmRhZW1vbi52MS5UYXJnZXQiIAoQVW5mcmVlemVSZXNwb25zZRIMCgRwaWRzGAEgAygNIp0CCgpSdW5SZXF1ZXN0EgwKBHR5cGUYASABKAkSDAoEYXJncxgCIAMoCRILCgNlbnYYAyADKAkSCwoDY3dkGAQgASgJEgsKA2ppZBgFIAEoCRIPCgdhc19yb290GAYgASgIEiYKBXN0ZGlvGAcgASgOMhcuY2VkYW5hLmRhZW1vbi52MS5TdGRpbxILCgNsb2cYCCABKAkSCwoDdHR5GAkgASgIEjAKCHRlcm1pbmFsGAogASgLMh4uY2VkYW5hLmRhZW1vbi52MS5UZXJtaW5hbFNpemUSEgoFdW1hc2sYCyABKA1IAIgBARIRCglwcm9maWxpbmcYDCABKAgSFgoOYXR0YWNoX2ZvbGxvd3MYDSABKAhCCAoGX3VtYXNrIl0KC1J1blJlc3BvbnNlEiIKA2pvYhgBIAEoCzIVLmNlZGFuYS5kYWVtb24udjEuSm9iEioKB3Byb2ZpbGUYAiABKAsyGS5jZWRhbmEuZGFlbW9uLnYxLlByb2ZpbGUiOwoNTWFuYWdlUmVxdWVzdBILCgNwaWQYASABKA0SCwoDamlkGAIgASgJEhAKCHVwY29taW5nGAMgASgIIjQKDk1hbmFnZVJlc3BvbnNlEiIKA2pvYhgBIAEoCzIVLmNlZGFuYS5kYWVtb24udjEuSm9iIqIBCg1BdHRhY2hSZXF1ZXN0Ei4KBXN0YXJ0GAEgASgLMh0uY2VkYW5hLmRhZW1vbi52MS5BdHRhY2hTdGFydEgAEg8KBXN0ZGluGAIgASgMSAASEwoJc3RkaW5fZW9mGAMgASgISAASMAoGcmVzaXplGAQgASgLMh4uY2VkYW5hLmRhZW1vbi52MS5UZXJtaW5hbFNpemVIAEIJCgdtZXNzYWdlInsKC0F0dGFjaFN0YXJ0EigKBnRhcmdldBgBIAEoCzIYLmNlZGFuYS5kYWVtb24udjEuVGFyZ2V0EhAKCG5vX3N0ZGluGAIgASgIEjAKCHRlcm1pbmFsGAMgASgLMh4uY2VkYW5hLmRhZW1vbi52MS5UZXJtaW5hbFNpemUingEKDkF0dGFjaFJlc3BvbnNlEjIKB3N0YXJ0ZWQYASABKAsyHy5jZWRhbmEuZGFlbW9uLnYxLkF0dGFjaFN0YXJ0ZWRIABIQCgZzdGRvdXQYAiABKAxIABIQCgZzdGRlcnIYAyABKAxIABIpCgRleGl0GAQgASgLMhkuY2VkYW5hLmRhZW1vbi52MS5Kb2JFeGl0SABCCQoHbWVzc2FnZSIpCg1BdHRhY2hTdGFydGVkEgsKA2ppZBgBIAEoCRILCgN0dHkYAiABKAgiNgoKR2V0UmVxdWVzdBIoCgZ0YXJnZXQYASABKAsyGC5jZWRhbmEuZGFlbW9uLnYxLlRhcmdldCIxCgtHZXRSZXNwb25zZRIiCgNqb2IYASABKAsyFS5jZWRhbmEuZGFlbW9uLnYxLkpvYiIaCgtMaXN0UmVxdWVzdBILCgNhbGwYASABKAgiMwoMTGlzdFJlc3BvbnNlEiMKBGpvYnMYASADKAsyFS5jZWRhbmEuZGFlbW9uLnYxLkpvYiI4CgtLaWxsUmVxdWVzdBIMCgRqaWRzGAEgAygJEgsKA2FsbBgCIAEoCBIOCgZzaWduYWwYAyABKA0iHAoMS2lsbFJlc3BvbnNlEgwKBGppZHMYASADKAkiPwoNRGVsZXRlUmVxdWVzdBIMCgRqaWRzGAEgAygJEgsKA2FsbBgCIAEoCBITCgtjaGVja3BvaW50cxgDIAEoCCIeCg5EZWxldGVSZXNwb25zZRIMCgRqaWRzGAEgAygJIjMKFEdldENoZWNrcG9pbnRSZXF1ZXN0EgoKAmlkGAEgASgJEg8KB2luc3BlY3QYAiABKAgifwoVR2V0Q2hlY2twb2ludFJlc3BvbnNlEjAKCmNoZWNrcG9pbnQYASABKAsyHC5jZWRhbmEuZGFlbW9uLnYxLkNoZWNrcG9pbnQSNAoHY29udGVudBgCIAEoCzIjLmNlZGFuYS5kYWVtb24udjEuQ2hlY2twb2ludENvbnRlbnQiSwoRQ2hlY2twb2ludENvbnRlbnQSNgoJcHJvY2Vzc2VzGAEgAygLMiMuY2VkYW5hLmRhZW1vbi52MS5DaGVja3BvaW50UHJvY2VzcyKgAgoRQ2hlY2twb2ludFByb2Nlc3MSCwoDcGlkGAEgASgNEgwKBHBwaWQYAiABKA0SDAoEcGdpZBgDIAEoDRILCgNzaWQYBCABKA0SDwoHdGhyZWFkcxgFIAMoDRIMCgRjb21tGAYgASgJEg0KBXN0YXRlGAcgASgJEgsKA3VpZBgIIAEoDRILCgNnaWQYCSABKA0SCwoDZXhlGAogASgJEgsKA2N3ZBgLIAEoCRI1CghtYXBwaW5ncxgMIAMoCzIjLmNlZGFuYS5kYWVtb24udjEuQ2hlY2twb2ludE1hcHBpbmcSLwoFZmlsZXMYDSADKAsyIC5jZWRhbmEuZGFlbW9uLnYxLkNoZWNrcG9pbnRGaWxlEgsKA3JzcxgOIAEoBCJfChFDaGVja3BvaW50TWFwcGluZxINCgVzdGFydBgBIAEoBBILCgNlbmQYAiABKAQSEwoLcGVybWlzc2lvbnMYAyABKAkSDAoEcGF0aBgEIAEoCRILCgNyc3MYBSABKAQieAoOQ2hlY2twb2ludEZpbGUSCgoCZmQYASABKA0SDAoEdHlwZRgCIAEoCRIMCgRuYW1lGAMgASgJEhAKCHBvc2l0aW9uGAQgASgEEg0KBXN0YXRlGAUgASgJEg0KBWxvY2FsGAYgASgJEg4KBnJlbW90ZRgHIAEoCSIlChZMaXN0Q2hlY2twb2ludHNSZXF1ZXN0EgsKA2ppZBgBIAEoCSJMChdMaXN0Q2hlY2twb2ludHNSZXNwb25zZRIxCgtjaGVja3BvaW50cxgBIAMoCzIcLmNlZGFuYS5kYWVtb24udjEuQ2hlY2twb2ludCIlChdEZWxldGVDaGVja3BvaW50UmVxdWVzdBIKCgJpZBgBIAEoCSJMChhEZWxldGVDaGVja3BvaW50UmVzcG9uc2USMAoKY2hlY2twb2ludBgBIAEoCzIcLmNlZGFuYS5kYWVtb24udjEuQ2hlY2twb2ludCJmCgxRdWVyeVJlcXVlc3QSDAoEdHlwZRgBIAEoCRIpCgd0YXJnZXRzGAIgAygLMhguY2VkYW5hLmRhZW1vbi52MS5UYXJnZXQSDAoEdHJlZRgDIAEoCBIPCgdpbnNwZWN0GAQgASgIIkEKDVF1ZXJ5UmVzcG9uc2USMAoJcHJvY2Vzc2VzGAEgAygLMh0uY2VkYW5hLmRhZW1vbi52MS5Qcm9jZXNzSW5mbyKTAwoLUHJvY2Vzc0luZm8SCwoDcGlkGAEgASgNEgwKBHBwaWQYAiABKA0SDAoEcGdpZBgDIAEoDRILCgNzaWQYBCABKA0SDAoEY29tbRgFIAEoCRIMCgRhcmdzGAYgAygJEg4KBnN0YXR1cxgHIAEoCRILCgN1aWQYCCABKA0SCwoDZ2lkGAkgASgNEgsKA2V4ZRgKIAEoCRILCgNjd2QYCyABKAkSDAoEcm9vdBgMIAEoCRIPCgd0aHJlYWRzGA0gASgNEgsKA3JzcxgOIAEoBBIuCgpzdGFydGVkX2F0GA8gASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBISCgpuYW1lc3BhY2VzGBAgAygJEg8KB2Nncm91cHMYESADKAkSCwoDamlkGBIgASgJEikKBWZpbGVzGBMgAygLMhouY2VkYW5hLmRhZW1vbi52MS5PcGVuRmlsZRI1CghtYXBwaW5ncxgUIAMoCzIjLmNlZGFuYS5kYWVtb24udjEuQ2hlY2twb2ludE1hcHBpbmciJgoIT3BlbkZpbGUSCgoCZmQYASABKA0SDgoGdGFyZ2V0GAIgASgJIiIKEkhlYWx0aENoZWNrUmVxdWVzdBIMCgRmdWxsGAEgASgIIkcKE0hlYWx0aENoZWNrUmVzcG9uc2USMAoFaXRlbXMYASADKAsyIS5jZWRhbmEuZGFlbW9uLnYxLkhlYWx0aENoZWNrSXRlbSKBAQoPSGVhbHRoQ2hlY2tJdGVtEhEKCWNvbXBvbmVudBgBIAEoCRIMCgRuYW1lGAIgASgJEg0KBXZhbHVlGAMgASgJEi4KBnN0YXR1cxgEIAEoDjIeLmNlZGFuYS5kYWVtb24udjEuSGVhbHRoU3RhdHVzEg4KBnJlbWVkeRgFIAEoCSpDCgVTdGRpbxIVChFTVERJT19VTlNQRUNJRklFRBAAEg0KCVNURElPX0xPRxABEhQKEFNURElPX0FUVEFDSEFCTEUQAip5CgxIZWFsdGhTdGF0dXMSHQoZSEVBTFRIX1NUQVRVU19VTlNQRUNJRklFRBAAEhQKEEhFQUxUSF9TVEFUVVNfT0sQARIZChVIRUFMVEhfU1RBVFVTX1dBUk5JTkcQAhIZChVIRUFMVEhfU1RBVFVTX0ZBSUxVUkUQAzKiCgoNRGFlbW9uU2VydmljZRJFCgREdW1wEh0uY2VkYW5hLmRhZW1vbi52MS5EdW1wUmVxdWVzdBoeLmNlZGFuYS5kYWVtb24udjEuRHVtcFJlc3BvbnNlEk4KB1Jlc3RvcmUSIC5jZWRhbmEuZGFlbW9uLnYxLlJlc3RvcmVSZXF1ZXN0GiEuY2VkYW5hLmRhZW1vbi52MS5SZXN0b3JlUmVzcG9uc2USSwoGRnJlZXplEh8uY2VkYW5hLmRhZW1vbi52MS5GcmVlemVSZXF1ZXN0GiAuY2VkYW5hLmRhZW1vbi52MS5GcmVlemVSZXNwb25zZRJRCghVbmZyZWV6ZRIhLmNlZGFuYS5kYWVtb24udjEuVW5mcmVlemVSZXF1ZXN0GiIuY2VkYW5hLmRhZW1vbi52MS5VbmZyZWV6ZVJlc3BvbnNlEkIKA1J1bhIcLmNlZGFuYS5kYWVtb24udjEuUnVuUmVxdWVzdBodLmNlZGFuYS5kYWVtb24udjEuUnVuUmVzcG9uc2USSwoGTWFuYWdlEh8uY2VkYW5hLmRhZW1vbi52MS5NYW5hZ2VSZXF1ZXN0GiAuY2VkYW5hLmRhZW1vbi52MS5NYW5hZ2VSZXNwb25zZRJPCgZBdHRhY2gSHy5jZWRhbmEuZGFlbW9uLnYxLkF0dGFjaFJlcXVlc3QaIC5jZWRhbmEuZGFlbW9uLnYxLkF0dGFjaFJlc3BvbnNlKAEwARJCCgNHZXQSHC5jZWRhbmEuZGFlbW9uLnYxLkdldFJlcXVlc3QaHS5jZWRhbmEuZGFlbW9uLnYxLkdldFJlc3BvbnNlEkUKBExpc3QSHS5jZWRhbmEuZGFlbW9uLnYxLkxpc3RSZXF1ZXN0Gh4uY2VkYW5hLmRhZW1vbi52MS5MaXN0UmVzcG9uc2USRQoES2lsbBIdLmNlZGFuYS5kYWVtb24udjEuS2lsbFJlcXVlc3QaHi5jZWRhbmEuZGFlbW9uLnYxLktpbGxSZXNwb25zZRJLCgZEZWxldGUSHy5jZWRhbmEuZGFlbW9uLnYxLkRlbGV0ZVJlcXVlc3QaIC5jZWRhbmEuZGFlbW9uLnYxLkRlbGV0ZVJlc3BvbnNlEmAKDUdldENoZWNrcG9pbnQSJi5jZWRhbmEuZGFlbW9uLnYxLkdldENoZWNrcG9pbnRSZXF1ZXN0GicuY2VkYW5hLmRhZW1vbi52MS5HZXRDaGVja3BvaW50UmVzcG9uc2USZgoPTGlzdENoZWNrcG9pbnRzEiguY2VkYW5hLmRhZW1vbi52MS5MaXN0Q2hlY2twb2ludHNSZXF1ZXN0GikuY2VkYW5hLmRhZW1vbi52MS5MaXN0Q2hlY2twb2ludHNSZXNwb25zZRJpChBEZWxldGVDaGVja3BvaW50EikuY2VkYW5hLmRhZW1vbi52MS5EZWxldGVDaGVja3BvaW50UmVxdWVzdBoqLmNlZGFuYS5kYWVtb24udjEuRGVsZXRlQ2hlY2twb2ludFJlc3BvbnNlEkgKBVF1ZXJ5Eh4uY2VkYW5hLmRhZW1vbi52MS5RdWVyeVJlcXVlc3QaHy5jZWRhbmEuZGFlbW9uLnYxLlF1ZXJ5UmVzcG9uc2USWgoLSGVhbHRoQ2hlY2sSJC5jZWRhbmEuZGFlbW9uLnYxLkhlYWx0aENoZWNrUmVxdWVzdBolLmNlZGFuYS5kYWVtb24udjEuSGVhbHRoQ2hlY2tSZXNwb25zZWIGcHJvdG8z", [file_cedana_daemon_v1_job, file_google_protobuf_timestamp]);
+  fileDesc("Ch1jZWRhbmEvZGFlbW9uL3YxL2RhZW1vbi5wcm90bxIQY2VkYW5hLmRhZW1vbi52MSIwCgZUYXJnZXQSDQoDcGlkGAEgASgNSAASDQoDamlkGAIgASgJSABCCAoGdGFyZ2V0ItsBCgtDcml1T3B0aW9ucxIXCg90Y3BfZXN0YWJsaXNoZWQYASABKAgSEQoJdGNwX2Nsb3NlGAIgASgIEhYKDnNraXBfaW5fZmxpZ2h0GAMgASgIEhIKCmZpbGVfbG9ja3MYBCABKAgSEgoKbGlua19yZW1hcBgFIAEoCBIWCglzaGVsbF9qb2IYBiABKAhIAIgBARIQCghleHRlcm5hbBgHIAMoCRIVCg1sZWF2ZV9zdG9wcGVkGAggASgIEhEKCWNyaXVfb3B0cxgJIAEoCUIMCgpfc2hlbGxfam9iIugBCgtEdW1wUmVxdWVzdBIoCgZ0YXJnZXQYASABKAsyGC5jZWRhbmEuZGFlbW9uLnYxLlRhcmdldBILCgNkaXIYAiABKAkSDAoEbmFtZRgDIAEoCRITCgtjb21wcmVzc2lvbhgEIAEoCRIaCg1sZWF2ZV9ydW5uaW5nGAUgASgISACIAQESKwoEY3JpdRgGIAEoCzIdLmNlZGFuYS5kYWVtb24udjEuQ3JpdU9wdGlvbnMSEQoJcHJvZmlsaW5nGAcgASgIEhEKCW9wZXJhdGlvbhgIIAEoCUIQCg5fbGVhdmVfcnVubmluZyJ/CgxEdW1wUmVzcG9uc2USMAoKY2hlY2twb2ludBgBIAEoCzIcLmNlZGFuYS5kYWVtb24udjEuQ2hlY2twb2ludBIRCglmcm96ZW5fdXMYAiABKAQSKgoHcHJvZmlsZRgDIAEoCzIZLmNlZGFuYS5kYWVtb24udjEuUHJvZmlsZSIqCgxUZXJtaW5hbFNpemUSDAoEcm93cxgBIAEoDRIMCgRjb2xzGAIgASgNIqICCg5SZXN0b3JlUmVxdWVzdBIOCgRwYXRoGAEgASgJSAASDQoDamlkGAIgASgJSAASFQoNY2hlY2twb2ludF9pZBgDIAEoCRImCgVzdGRpbxgEIAEoDjIXLmNlZGFuYS5kYWVtb24udjEuU3RkaW8SCwoDbG9nGAUgASgJEisKBGNyaXUYBiABKAsyHS5jZWRhbmEuZGFlbW9uLnYxLkNyaXVPcHRpb25zEjAKCHRlcm1pbmFsGAcgASgLMh4uY2VkYW5hLmRhZW1vbi52MS5UZXJtaW5hbFNpemUSEQoJcHJvZmlsaW5nGAggASgIEhYKDmF0dGFjaF9mb2xsb3dzGAkgASgIEhEKCW9wZXJhdGlvbhgKIAEoCUIICgZzb3VyY2UiYQoPUmVzdG9yZVJlc3BvbnNlEiIKA2pvYhgBIAEoCzIVLmNlZGFuYS5kYWVtb24udjEuSm9iEioKB3Byb2ZpbGUYAiABKAsyGS5jZWRhbmEuZGFlbW9uLnYxLlByb2ZpbGUiKgoVV2F0Y2hPcGVyYXRpb25SZXF1ZXN0EhEKCW9wZXJhdGlvbhgBIAEoCSJQChZXYXRjaE9wZXJhdGlvblJlc3BvbnNlEg0KBXBoYXNlGAEgASgJEhIKCmJ5dGVzX2RvbmUYAiABKAQSEwoLYnl0ZXNfdG90YWwYAyABKAQiKwoWQ2FuY2VsT3BlcmF0aW9uUmVxdWVzdBIRCglvcGVyYXRpb24YASABKAkiGQoXQ2FuY2VsT3BlcmF0aW9uUmVzcG9uc2UiOQoNRnJlZXplUmVxdWVzdBIoCgZ0YXJnZXQYASABKAsyGC5jZWRhbmEuZGFlbW9uLnYxLlRhcmdldCIeCg5GcmVlemVSZXNwb25zZRIMCgRwaWRzGAEgAygNIjsKD1VuZnJlZXplUmVxdWVzdBIoCgZ0YXJnZXQYASABKAsyGC5jZWRhbmEuZGFlbW9uLnYxLlRhcmdldCIgChBVbmZyZWV6ZVJlc3BvbnNlEgwKBHBpZHMYASADKA0inQIKClJ1blJlcXVlc3QSDAoEdHlwZRgBIAEoCRIMCgRhcmdzGAIgAygJEgsKA2VudhgDIAMoCRILCgNjd2QYBCABKAkSCwoDamlkGAUgASgJEg8KB2FzX3Jvb3QYBiABKAgSJgoFc3RkaW8YByABKA4yFy5jZWRhbmEuZGFlbW9uLnYxLlN0ZGlvEgsKA2xvZxgIIAEoCRILCgN0dHkYCSABKAgSMAoIdGVybWluYWwYCiABKAsyHi5jZWRhbmEuZGFlbW9uLnYxLlRlcm1pbmFsU2l6ZRISCgV1bWFzaxgLIAEoDUgAiAEBEhEKCXByb2ZpbGluZxgMIAEoCBIWCg5hdHRhY2hfZm9sbG93cxgNIAEoCEIICgZfdW1hc2siXQoLUnVuUmVzcG9uc2USIgoDam9iGAEgASgLMhUuY2VkYW5hLmRhZW1vbi52MS5Kb2ISKgoHcHJvZmlsZRgCIAEoCzIZLmNlZGFuYS5kYWVtb24udjEuUHJvZmlsZSI7Cg1NYW5hZ2VSZXF1ZXN0EgsKA3BpZBgBIAEoDRILCgNqaWQYAiABKAkSEAoIdXBjb21pbmcYAyABKAgiNAoOTWFuYWdlUmVzcG9uc2USIgoDam9iGAEgASgLMhUuY2VkYW5hLmRhZW1vbi52MS5Kb2IiogEKDUF0dGFjaFJlcXVlc3QSLgoFc3RhcnQYASABKAsyHS5jZWRhbmEuZGFlbW9uLnYxLkF0dGFjaFN0YXJ0SAASDwoFc3RkaW4YAiABKAxIABITCglzdGRpbl9lb2YYAyABKAhIABIwCgZyZXNpemUYBCABKAsyHi5jZWRhbmEuZGFlbW9uLnYxLlRlcm1pbmFsU2l6ZUgAQgkKB21lc3NhZ2UiewoLQXR0YWNoU3RhcnQSKAoGdGFyZ2V0GAEgASgLMhguY2VkYW5hLmRhZW1vbi52MS5UYXJnZXQSEAoIbm9fc3RkaW4YAiABKAgSMAoIdGVybWluYWwYAyABKAsyHi5jZWRhbmEuZGFlbW9uLnYxLlRlcm1pbmFsU2l6ZSKeAQoOQXR0YWNoUmVzcG9uc2USMgoHc3RhcnRlZBgBIAEoCzIfLmNlZGFuYS5kYWVtb24udjEuQXR0YWNoU3RhcnRlZEgAEhAKBnN0ZG91dBgCIAEoDEgAEhAKBnN0ZGVychgDIAEoDEgAEikKBGV4aXQYBCABKAsyGS5jZWRhbmEuZGFlbW9uLnYxLkpvYkV4aXRIAEIJCgdtZXNzYWdlIikKDUF0dGFjaFN0YXJ0ZWQSCwoDamlkGAEgASgJEgsKA3R0eRgCIAEoCCI2CgpHZXRSZXF1ZXN0EigKBnRhcmdldBgBIAEoCzIYLmNlZGFuYS5kYWVtb24udjEuVGFyZ2V0IjEKC0dldFJlc3BvbnNlEiIKA2pvYhgBIAEoCzIVLmNlZGFuYS5kYWVtb24udjEuSm9iIhoKC0xpc3RSZXF1ZXN0EgsKA2FsbBgBIAEoCCIzCgxMaXN0UmVzcG9uc2USIwoEam9icxgBIAMoCzIVLmNlZGFuYS5kYWVtb24udjEuSm9iIjgKC0tpbGxSZXF1ZXN0EgwKBGppZHMYASADKAkSCwoDYWxsGAIgASgIEg4KBnNpZ25hbBgDIAEoDSIcCgxLaWxsUmVzcG9uc2USDAoEamlkcxgBIAMoCSI/Cg1EZWxldGVSZXF1ZXN0EgwKBGppZHMYASADKAkSCwoDYWxsGAIgASgIEhMKC2NoZWNrcG9pbnRzGAMgASgIIh4KDkRlbGV0ZVJlc3BvbnNlEgwKBGppZHMYASADKAkiMwoUR2V0Q2hlY2twb2ludFJlcXVlc3QSCgoCaWQYASABKAkSDwoHaW5zcGVjdBgCIAEoCCJ/ChVHZXRDaGVja3BvaW50UmVzcG9uc2USMAoKY2hlY2twb2ludBgBIAEoCzIcLmNlZGFuYS5kYWVtb24udjEuQ2hlY2twb2ludBI0Cgdjb250ZW50GAIgASgLMiMuY2VkYW5hLmRhZW1vbi52MS5DaGVja3BvaW50Q29udGVudCJLChFDaGVja3BvaW50Q29udGVudBI2Cglwcm9jZXNzZXMYASADKAsyIy5jZWRhbmEuZGFlbW9uLnYxLkNoZWNrcG9pbnRQcm9jZXNzIqACChFDaGVja3BvaW50UHJvY2VzcxILCgNwaWQYASABKA0SDAoEcHBpZBgCIAEoDRIMCgRwZ2lkGAMgASgNEgsKA3NpZBgEIAEoDRIPCgd0aHJlYWRzGAUgAygNEgwKBGNvbW0YBiABKAkSDQoFc3RhdGUYByABKAkSCwoDdWlkGAggASgNEgsKA2dpZBgJIAEoDRILCgNleGUYCiABKAkSCwoDY3dkGAsgASgJEjUKCG1hcHBpbmdzGAwgAygLMiMuY2VkYW5hLmRhZW1vbi52MS5DaGVja3BvaW50TWFwcGluZxIvCgVmaWxlcxgNIAMoCzIgLmNlZGFuYS5kYWVtb24udjEuQ2hlY2twb2ludEZpbGUSCwoDcnNzGA4gASgEIl8KEUNoZWNrcG9pbnRNYXBwaW5nEg0KBXN0YXJ0GAEgASgEEgsKA2VuZBgCIAEoBBITCgtwZXJtaXNzaW9ucxgDIAEoCRIMCgRwYXRoGAQgASgJEgsKA3JzcxgFIAEoBCJ4Cg5DaGVja3BvaW50RmlsZRIKCgJmZBgBIAEoDRIMCgR0eXBlGAIgASgJEgwKBG5hbWUYAyABKAkSEAoIcG9zaXRpb24YBCABKAQSDQoFc3RhdGUYBSABKAkSDQoFbG9jYWwYBiABKAkSDgoGcmVtb3RlGAcgASgJIiUKFkxpc3RDaGVja3BvaW50c1JlcXVlc3QSCwoDamlkGAEgASgJIkwKF0xpc3RDaGVja3BvaW50c1Jlc3BvbnNlEjEKC2NoZWNrcG9pbnRzGAEgAygLMhwuY2VkYW5hLmRhZW1vbi52MS5DaGVja3BvaW50IiUKF0RlbGV0ZUNoZWNrcG9pbnRSZXF1ZXN0EgoKAmlkGAEgASgJIkwKGERlbGV0ZUNoZWNrcG9pbnRSZXNwb25zZRIwCgpjaGVja3BvaW50GAEgASgLMhwuY2VkYW5hLmRhZW1vbi52MS5DaGVja3BvaW50ImYKDFF1ZXJ5UmVxdWVzdBIMCgR0eXBlGAEgASgJEikKB3RhcmdldHMYAiADKAsyGC5jZWRhbmEuZGFlbW9uLnYxLlRhcmdldBIMCgR0cmVlGAMgASgIEg8KB2luc3BlY3QYBCABKAgiQQoNUXVlcnlSZXNwb25zZRIwCglwcm9jZXNzZXMYASADKAsyHS5jZWRhbmEuZGFlbW9uLnYxLlByb2Nlc3NJbmZvIpMDCgtQcm9jZXNzSW5mbxILCgNwaWQYASABKA0SDAoEcHBpZBgCIAEoDRIMCgRwZ2lkGAMgASgNEgsKA3NpZBgEIAEoDRIMCgRjb21tGAUgASgJEgwKBGFyZ3MYBiADKAkSDgoGc3RhdHVzGAcgASgJEgsKA3VpZBgIIAEoDRILCgNnaWQYCSABKA0SCwoDZXhlGAogASgJEgsKA2N3ZBgLIAEoCRIMCgRyb290GAwgASgJEg8KB3RocmVhZHMYDSABKA0SCwoDcnNzGA4gASgEEi4KCnN0YXJ0ZWRfYXQYDyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhIKCm5hbWVzcGFjZXMYECADKAkSDwoHY2dyb3VwcxgRIAMoCRILCgNqaWQYEiABKAkSKQoFZmlsZXMYEyADKAsyGi5jZWRhbmEuZGFlbW9uLnYxLk9wZW5GaWxlEjUKCG1hcHBpbmdzGBQgAygLMiMuY2VkYW5hLmRhZW1vbi52MS5DaGVja3BvaW50TWFwcGluZyImCghPcGVuRmlsZRIKCgJmZBgBIAEoDRIOCgZ0YXJnZXQYAiABKAkiIgoSSGVhbHRoQ2hlY2tSZXF1ZXN0EgwKBGZ1bGwYASABKAgiRwoTSGVhbHRoQ2hlY2tSZXNwb25zZRIwCgVpdGVtcxgBIAMoCzIhLmNlZGFuYS5kYWVtb24udjEuSGVhbHRoQ2hlY2tJdGVtIoEBCg9IZWFsdGhDaGVja0l0ZW0SEQoJY29tcG9uZW50GAEgASgJEgwKBG5hbWUYAiABKAkSDQoFdmFsdWUYAyABKAkSLgoGc3RhdHVzGAQgASgOMh4uY2VkYW5hLmRhZW1vbi52MS5IZWFsdGhTdGF0dXMSDgoGcmVtZWR5GAUgASgJKkMKBVN0ZGlvEhUKEVNURElPX1VOU1BFQ0lGSUVEEAASDQoJU1RESU9fTE9HEAESFAoQU1RESU9fQVRUQUNIQUJMRRACKnkKDEhlYWx0aFN0YXR1cxIdChlIRUFMVEhfU1RBVFVTX1VOU1BFQ0lGSUVEEAASFAoQSEVBTFRIX1NUQVRVU19PSxABEhkKFUhFQUxUSF9TVEFUVVNfV0FSTklORxACEhkKFUhFQUxUSF9TVEFUVVNfRkFJTFVSRRADMvELCg1EYWVtb25TZXJ2aWNlEkUKBER1bXASHS5jZWRhbmEuZGFlbW9uLnYxLkR1bXBSZXF1ZXN0Gh4uY2VkYW5hLmRhZW1vbi52MS5EdW1wUmVzcG9uc2USTgoHUmVzdG9yZRIgLmNlZGFuYS5kYWVtb24udjEuUmVzdG9yZVJlcXVlc3QaIS5jZWRhbmEuZGFlbW9uLnYxLlJlc3RvcmVSZXNwb25zZRJlCg5XYXRjaE9wZXJhdGlvbhInLmNlZGFuYS5kYWVtb24udjEuV2F0Y2hPcGVyYXRpb25SZXF1ZXN0GiguY2VkYW5hLmRhZW1vbi52MS5XYXRjaE9wZXJhdGlvblJlc3BvbnNlMAESZgoPQ2FuY2VsT3BlcmF0aW9uEiguY2VkYW5hLmRhZW1vbi52MS5DYW5jZWxPcGVyYXRpb25SZXF1ZXN0GikuY2VkYW5hLmRhZW1vbi52MS5DYW5jZWxPcGVyYXRpb25SZXNwb25zZRJLCgZGcmVlemUSHy5jZWRhbmEuZGFlbW9uLnYxLkZyZWV6ZVJlcXVlc3QaIC5jZWRhbmEuZGFlbW9uLnYxLkZyZWV6ZVJlc3BvbnNlElEKCFVuZnJlZXplEiEuY2VkYW5hLmRhZW1vbi52MS5VbmZyZWV6ZVJlcXVlc3QaIi5jZWRhbmEuZGFlbW9uLnYxLlVuZnJlZXplUmVzcG9uc2USQgoDUnVuEhwuY2VkYW5hLmRhZW1vbi52MS5SdW5SZXF1ZXN0Gh0uY2VkYW5hLmRhZW1vbi52MS5SdW5SZXNwb25zZRJLCgZNYW5hZ2USHy5jZWRhbmEuZGFlbW9uLnYxLk1hbmFnZVJlcXVlc3QaIC5jZWRhbmEuZGFlbW9uLnYxLk1hbmFnZVJlc3BvbnNlEk8KBkF0dGFjaBIfLmNlZGFuYS5kYWVtb24udjEuQXR0YWNoUmVxdWVzdBogLmNlZGFuYS5kYWVtb24udjEuQXR0YWNoUmVzcG9uc2UoATABEkIKA0dldBIcLmNlZGFuYS5kYWVtb24udjEuR2V0UmVxdWVzdBodLmNlZGFuYS5kYWVtb24udjEuR2V0UmVzcG9uc2USRQoETGlzdBIdLmNlZGFuYS5kYWVtb24udjEuTGlzdFJlcXVlc3QaHi5jZWRhbmEuZGFlbW9uLnYxLkxpc3RSZXNwb25zZRJFCgRLaWxsEh0uY2VkYW5hLmRhZW1vbi52MS5LaWxsUmVxdWVzdBoeLmNlZGFuYS5kYWVtb24udjEuS2lsbFJlc3BvbnNlEksKBkRlbGV0ZRIfLmNlZGFuYS5kYWVtb24udjEuRGVsZXRlUmVxdWVzdBogLmNlZGFuYS5kYWVtb24udjEuRGVsZXRlUmVzcG9uc2USYAoNR2V0Q2hlY2twb2ludBImLmNlZGFuYS5kYWVtb24udjEuR2V0Q2hlY2twb2ludFJlcXVlc3QaJy5jZWRhbmEuZGFlbW9uLnYxLkdldENoZWNrcG9pbnRSZXNwb25zZRJmCg9MaXN0Q2hlY2twb2ludHMSKC5jZWRhbmEuZGFlbW9uLnYxLkxpc3RDaGVja3BvaW50c1JlcXVlc3QaKS5jZWRhbmEuZGFlbW9uLnYxLkxpc3RDaGVja3BvaW50c1Jlc3BvbnNlEmkKEERlbGV0ZUNoZWNrcG9pbnQSKS5jZWRhbmEuZGFlbW9uLnYxLkRlbGV0ZUNoZWNrcG9pbnRSZXF1ZXN0GiouY2VkYW5hLmRhZW1vbi52MS5EZWxldGVDaGVja3BvaW50UmVzcG9uc2USSAoFUXVlcnkSHi5jZWRhbmEuZGFlbW9uLnYxLlF1ZXJ5UmVxdWVzdBofLmNlZGFuYS5kYWVtb24udjEuUXVlcnlSZXNwb25zZRJaCgtIZWFsdGhDaGVjaxIkLmNlZGFuYS5kYWVtb24udjEuSGVhbHRoQ2hlY2tSZXF1ZXN0GiUuY2VkYW5hLmRhZW1vbi52MS5IZWFsdGhDaGVja1Jlc3BvbnNlYgZwcm90bzM", [file_cedana_daemon_v1_job, file_google_protobuf_timestamp]);
 
 /**
  * A process or job to act on.
@@ -160,6 +160,13 @@ export type DumpRequest = Message<"cedana.daemon.v1.DumpRequest"> & {
    * @generated from field: bool profiling = 7;
    */
   profiling: boolean;
+
+  /**
+   * UUID of the caller's choice, by which WatchOperation and CancelOperation know this dump; empty: none.
+   *
+   * @generated from field: string operation = 8;
+   */
+  operation: string;
 };
 
 /**
@@ -285,6 +292,13 @@ export type RestoreRequest = Message<"cedana.daemon.v1.RestoreRequest"> & {
    * @generated from field: bool attach_follows = 9;
    */
   attachFollows: boolean;
+
+  /**
+   * UUID of the caller's choice, by which WatchOperation and CancelOperation know this restore; empty: none.
+   *
+   * @generated from field: string operation = 10;
+   */
+  operation: string;
 };
 
 /**
@@ -317,6 +331,90 @@ export const RestoreResponseSchema: GenMessage<RestoreResponse> = /*@__PURE__*/
   messageDesc(file_cedana_daemon_v1_daemon, 6);
 
 /**
+ * @generated from message cedana.daemon.v1.WatchOperationRequest
+ */
+export type WatchOperationRequest = Message<"cedana.daemon.v1.WatchOperationRequest"> & {
+  /**
+   * As in the request that begins it. Only who began it may watch it, or root.
+   *
+   * @generated from field: string operation = 1;
+   */
+  operation: string;
+};
+
+/**
+ * Describes the message cedana.daemon.v1.WatchOperationRequest.
+ * Use `create(WatchOperationRequestSchema)` to create a new message.
+ */
+export const WatchOperationRequestSchema: GenMessage<WatchOperationRequest> = /*@__PURE__*/
+  messageDesc(file_cedana_daemon_v1_daemon, 7);
+
+/**
+ * @generated from message cedana.daemon.v1.WatchOperationResponse
+ */
+export type WatchOperationResponse = Message<"cedana.daemon.v1.WatchOperationResponse"> & {
+  /**
+   * The step under way: "criu", "pack", "publish" …
+   *
+   * @generated from field: string phase = 1;
+   */
+  phase: string;
+
+  /**
+   * Bytes that this phase has moved.
+   *
+   * @generated from field: uint64 bytes_done = 2;
+   */
+  bytesDone: bigint;
+
+  /**
+   * Bytes that it will have moved at its end, as far as is known; 0: unknown.
+   *
+   * @generated from field: uint64 bytes_total = 3;
+   */
+  bytesTotal: bigint;
+};
+
+/**
+ * Describes the message cedana.daemon.v1.WatchOperationResponse.
+ * Use `create(WatchOperationResponseSchema)` to create a new message.
+ */
+export const WatchOperationResponseSchema: GenMessage<WatchOperationResponse> = /*@__PURE__*/
+  messageDesc(file_cedana_daemon_v1_daemon, 8);
+
+/**
+ * @generated from message cedana.daemon.v1.CancelOperationRequest
+ */
+export type CancelOperationRequest = Message<"cedana.daemon.v1.CancelOperationRequest"> & {
+  /**
+   * As in the request that began it. Only who began it may cancel it, or root.
+   *
+   * @generated from field: string operation = 1;
+   */
+  operation: string;
+};
+
+/**
+ * Describes the message cedana.daemon.v1.CancelOperationRequest.
+ * Use `create(CancelOperationRequestSchema)` to create a new message.
+ */
+export const CancelOperationRequestSchema: GenMessage<CancelOperationRequest> = /*@__PURE__*/
+  messageDesc(file_cedana_daemon_v1_daemon, 9);
+
+/**
+ * @generated from message cedana.daemon.v1.CancelOperationResponse
+ */
+export type CancelOperationResponse = Message<"cedana.daemon.v1.CancelOperationResponse"> & {
+};
+
+/**
+ * Describes the message cedana.daemon.v1.CancelOperationResponse.
+ * Use `create(CancelOperationResponseSchema)` to create a new message.
+ */
+export const CancelOperationResponseSchema: GenMessage<CancelOperationResponse> = /*@__PURE__*/
+  messageDesc(file_cedana_daemon_v1_daemon, 10);
+
+/**
  * @generated from message cedana.daemon.v1.FreezeRequest
  */
 export type FreezeRequest = Message<"cedana.daemon.v1.FreezeRequest"> & {
@@ -331,7 +429,7 @@ export type FreezeRequest = Message<"cedana.daemon.v1.FreezeRequest"> & {
  * Use `create(FreezeRequestSchema)` to create a new message.
  */
 export const FreezeRequestSchema: GenMessage<FreezeRequest> = /*@__PURE__*/
-  messageDesc(file_cedana_daemon_v1_daemon, 7);
+  messageDesc(file_cedana_daemon_v1_daemon, 11);
 
 /**
  * @generated from message cedana.daemon.v1.FreezeResponse
@@ -348,7 +446,7 @@ export type FreezeResponse = Message<"cedana.daemon.v1.FreezeResponse"> & {
  * Use `create(FreezeResponseSchema)` to create a new message.
  */
 export const FreezeResponseSchema: GenMessage<FreezeResponse> = /*@__PURE__*/
-  messageDesc(file_cedana_daemon_v1_daemon, 8);
+  messageDesc(file_cedana_daemon_v1_daemon, 12);
 
 /**
  * @generated from message cedana.daemon.v1.UnfreezeRequest
@@ -365,7 +463,7 @@ export type UnfreezeRequest = Message<"cedana.daemon.v1.UnfreezeRequest"> & {
  * Use `create(UnfreezeRequestSchema)` to create a new message.
  */
 export const UnfreezeRequestSchema: GenMessage<UnfreezeRequest> = /*@__PURE__*/
-  messageDesc(file_cedana_daemon_v1_daemon, 9);
+  messageDesc(file_cedana_daemon_v1_daemon, 13);
 
 /**
  * @generated from message cedana.daemon.v1.UnfreezeResponse
@@ -382,7 +480,7 @@ export type UnfreezeResponse = Message<"cedana.daemon.v1.UnfreezeResponse"> & {
  * Use `create(UnfreezeResponseSchema)` to create a new message.
  */
 export const UnfreezeResponseSchema: GenMessage<UnfreezeResponse> = /*@__PURE__*/
-  messageDesc(file_cedana_daemon_v1_daemon, 10);
+  messageDesc(file_cedana_daemon_v1_daemon, 14);
 
 /**
  * @generated from message cedana.daemon.v1.RunRequest
@@ -479,7 +577,7 @@ export type RunRequest = Message<"cedana.daemon.v1.RunRequest"> & {
  * Use `create(RunRequestSchema)` to create a new message.
  */
 export const RunRequestSchema: GenMessage<RunRequest> = /*@__PURE__*/
-  messageDesc(file_cedana_daemon_v1_daemon, 11);
+  messageDesc(file_cedana_daemon_v1_daemon, 15);
 
 /**
  * @generated from message cedana.daemon.v1.RunResponse
@@ -501,7 +599,7 @@ export type RunResponse = Message<"cedana.daemon.v1.RunResponse"> & {
  * Use `create(RunResponseSchema)` to create a new message.
  */
 export const RunResponseSchema: GenMessage<RunResponse> = /*@__PURE__*/
-  messageDesc(file_cedana_daemon_v1_daemon, 12);
+  messageDesc(file_cedana_daemon_v1_daemon, 16);
 
 /**
  * @generated from message cedana.daemon.v1.ManageRequest
@@ -528,7 +626,7 @@ export type ManageRequest = Message<"cedana.daemon.v1.ManageRequest"> & {
  * Use `create(ManageRequestSchema)` to create a new message.
  */
 export const ManageRequestSchema: GenMessage<ManageRequest> = /*@__PURE__*/
-  messageDesc(file_cedana_daemon_v1_daemon, 13);
+  messageDesc(file_cedana_daemon_v1_daemon, 17);
 
 /**
  * @generated from message cedana.daemon.v1.ManageResponse
@@ -545,7 +643,7 @@ export type ManageResponse = Message<"cedana.daemon.v1.ManageResponse"> & {
  * Use `create(ManageResponseSchema)` to create a new message.
  */
 export const ManageResponseSchema: GenMessage<ManageResponse> = /*@__PURE__*/
-  messageDesc(file_cedana_daemon_v1_daemon, 14);
+  messageDesc(file_cedana_daemon_v1_daemon, 18);
 
 /**
  * @generated from message cedana.daemon.v1.AttachRequest
@@ -592,7 +690,7 @@ export type AttachRequest = Message<"cedana.daemon.v1.AttachRequest"> & {
  * Use `create(AttachRequestSchema)` to create a new message.
  */
 export const AttachRequestSchema: GenMessage<AttachRequest> = /*@__PURE__*/
-  messageDesc(file_cedana_daemon_v1_daemon, 15);
+  messageDesc(file_cedana_daemon_v1_daemon, 19);
 
 /**
  * @generated from message cedana.daemon.v1.AttachStart
@@ -621,7 +719,7 @@ export type AttachStart = Message<"cedana.daemon.v1.AttachStart"> & {
  * Use `create(AttachStartSchema)` to create a new message.
  */
 export const AttachStartSchema: GenMessage<AttachStart> = /*@__PURE__*/
-  messageDesc(file_cedana_daemon_v1_daemon, 16);
+  messageDesc(file_cedana_daemon_v1_daemon, 20);
 
 /**
  * @generated from message cedana.daemon.v1.AttachResponse
@@ -664,7 +762,7 @@ export type AttachResponse = Message<"cedana.daemon.v1.AttachResponse"> & {
  * Use `create(AttachResponseSchema)` to create a new message.
  */
 export const AttachResponseSchema: GenMessage<AttachResponse> = /*@__PURE__*/
-  messageDesc(file_cedana_daemon_v1_daemon, 17);
+  messageDesc(file_cedana_daemon_v1_daemon, 21);
 
 /**
  * @generated from message cedana.daemon.v1.AttachStarted
@@ -686,7 +784,7 @@ export type AttachStarted = Message<"cedana.daemon.v1.AttachStarted"> & {
  * Use `create(AttachStartedSchema)` to create a new message.
  */
 export const AttachStartedSchema: GenMessage<AttachStarted> = /*@__PURE__*/
-  messageDesc(file_cedana_daemon_v1_daemon, 18);
+  messageDesc(file_cedana_daemon_v1_daemon, 22);
 
 /**
  * @generated from message cedana.daemon.v1.GetRequest
@@ -703,7 +801,7 @@ export type GetRequest = Message<"cedana.daemon.v1.GetRequest"> & {
  * Use `create(GetRequestSchema)` to create a new message.
  */
 export const GetRequestSchema: GenMessage<GetRequest> = /*@__PURE__*/
-  messageDesc(file_cedana_daemon_v1_daemon, 19);
+  messageDesc(file_cedana_daemon_v1_daemon, 23);
 
 /**
  * @generated from message cedana.daemon.v1.GetResponse
@@ -720,7 +818,7 @@ export type GetResponse = Message<"cedana.daemon.v1.GetResponse"> & {
  * Use `create(GetResponseSchema)` to create a new message.
  */
 export const GetResponseSchema: GenMessage<GetResponse> = /*@__PURE__*/
-  messageDesc(file_cedana_daemon_v1_daemon, 20);
+  messageDesc(file_cedana_daemon_v1_daemon, 24);
 
 /**
  * @generated from message cedana.daemon.v1.ListRequest
@@ -739,7 +837,7 @@ export type ListRequest = Message<"cedana.daemon.v1.ListRequest"> & {
  * Use `create(ListRequestSchema)` to create a new message.
  */
 export const ListRequestSchema: GenMessage<ListRequest> = /*@__PURE__*/
-  messageDesc(file_cedana_daemon_v1_daemon, 21);
+  messageDesc(file_cedana_daemon_v1_daemon, 25);
 
 /**
  * @generated from message cedana.daemon.v1.ListResponse
@@ -756,7 +854,7 @@ export type ListResponse = Message<"cedana.daemon.v1.ListResponse"> & {
  * Use `create(ListResponseSchema)` to create a new message.
  */
 export const ListResponseSchema: GenMessage<ListResponse> = /*@__PURE__*/
-  messageDesc(file_cedana_daemon_v1_daemon, 22);
+  messageDesc(file_cedana_daemon_v1_daemon, 26);
 
 /**
  * @generated from message cedana.daemon.v1.KillRequest
@@ -787,7 +885,7 @@ export type KillRequest = Message<"cedana.daemon.v1.KillRequest"> & {
  * Use `create(KillRequestSchema)` to create a new message.
  */
 export const KillRequestSchema: GenMessage<KillRequest> = /*@__PURE__*/
-  messageDesc(file_cedana_daemon_v1_daemon, 23);
+  messageDesc(file_cedana_daemon_v1_daemon, 27);
 
 /**
  * @generated from message cedana.daemon.v1.KillResponse
@@ -804,7 +902,7 @@ export type KillResponse = Message<"cedana.daemon.v1.KillResponse"> & {
  * Use `create(KillResponseSchema)` to create a new message.
  */
 export const KillResponseSchema: GenMessage<KillResponse> = /*@__PURE__*/
-  messageDesc(file_cedana_daemon_v1_daemon, 24);
+  messageDesc(file_cedana_daemon_v1_daemon, 28);
 
 /**
  * @generated from message cedana.daemon.v1.DeleteRequest
@@ -835,7 +933,7 @@ export type DeleteRequest = Message<"cedana.daemon.v1.DeleteRequest"> & {
  * Use `create(DeleteRequestSchema)` to create a new message.
  */
 export const DeleteRequestSchema: GenMessage<DeleteRequest> = /*@__PURE__*/
-  messageDesc(file_cedana_daemon_v1_daemon, 25);
+  messageDesc(file_cedana_daemon_v1_daemon, 29);
 
 /**
  * @generated from message cedana.daemon.v1.DeleteResponse
@@ -852,7 +950,7 @@ export type DeleteResponse = Message<"cedana.daemon.v1.DeleteResponse"> & {
  * Use `create(DeleteResponseSchema)` to create a new message.
  */
 export const DeleteResponseSchema: GenMessage<DeleteResponse> = /*@__PURE__*/
-  messageDesc(file_cedana_daemon_v1_daemon, 26);
+  messageDesc(file_cedana_daemon_v1_daemon, 30);
 
 /**
  * @generated from message cedana.daemon.v1.GetCheckpointRequest
@@ -876,7 +974,7 @@ export type GetCheckpointRequest = Message<"cedana.daemon.v1.GetCheckpointReques
  * Use `create(GetCheckpointRequestSchema)` to create a new message.
  */
 export const GetCheckpointRequestSchema: GenMessage<GetCheckpointRequest> = /*@__PURE__*/
-  messageDesc(file_cedana_daemon_v1_daemon, 27);
+  messageDesc(file_cedana_daemon_v1_daemon, 31);
 
 /**
  * @generated from message cedana.daemon.v1.GetCheckpointResponse
@@ -898,7 +996,7 @@ export type GetCheckpointResponse = Message<"cedana.daemon.v1.GetCheckpointRespo
  * Use `create(GetCheckpointResponseSchema)` to create a new message.
  */
 export const GetCheckpointResponseSchema: GenMessage<GetCheckpointResponse> = /*@__PURE__*/
-  messageDesc(file_cedana_daemon_v1_daemon, 28);
+  messageDesc(file_cedana_daemon_v1_daemon, 32);
 
 /**
  * What the images of a checkpoint hold.
@@ -917,7 +1015,7 @@ export type CheckpointContent = Message<"cedana.daemon.v1.CheckpointContent"> & 
  * Use `create(CheckpointContentSchema)` to create a new message.
  */
 export const CheckpointContentSchema: GenMessage<CheckpointContent> = /*@__PURE__*/
-  messageDesc(file_cedana_daemon_v1_daemon, 29);
+  messageDesc(file_cedana_daemon_v1_daemon, 33);
 
 /**
  * @generated from message cedana.daemon.v1.CheckpointProcess
@@ -1001,7 +1099,7 @@ export type CheckpointProcess = Message<"cedana.daemon.v1.CheckpointProcess"> & 
  * Use `create(CheckpointProcessSchema)` to create a new message.
  */
 export const CheckpointProcessSchema: GenMessage<CheckpointProcess> = /*@__PURE__*/
-  messageDesc(file_cedana_daemon_v1_daemon, 30);
+  messageDesc(file_cedana_daemon_v1_daemon, 34);
 
 /**
  * @generated from message cedana.daemon.v1.CheckpointMapping
@@ -1042,7 +1140,7 @@ export type CheckpointMapping = Message<"cedana.daemon.v1.CheckpointMapping"> & 
  * Use `create(CheckpointMappingSchema)` to create a new message.
  */
 export const CheckpointMappingSchema: GenMessage<CheckpointMapping> = /*@__PURE__*/
-  messageDesc(file_cedana_daemon_v1_daemon, 31);
+  messageDesc(file_cedana_daemon_v1_daemon, 35);
 
 /**
  * @generated from message cedana.daemon.v1.CheckpointFile
@@ -1095,7 +1193,7 @@ export type CheckpointFile = Message<"cedana.daemon.v1.CheckpointFile"> & {
  * Use `create(CheckpointFileSchema)` to create a new message.
  */
 export const CheckpointFileSchema: GenMessage<CheckpointFile> = /*@__PURE__*/
-  messageDesc(file_cedana_daemon_v1_daemon, 32);
+  messageDesc(file_cedana_daemon_v1_daemon, 36);
 
 /**
  * @generated from message cedana.daemon.v1.ListCheckpointsRequest
@@ -1114,7 +1212,7 @@ export type ListCheckpointsRequest = Message<"cedana.daemon.v1.ListCheckpointsRe
  * Use `create(ListCheckpointsRequestSchema)` to create a new message.
  */
 export const ListCheckpointsRequestSchema: GenMessage<ListCheckpointsRequest> = /*@__PURE__*/
-  messageDesc(file_cedana_daemon_v1_daemon, 33);
+  messageDesc(file_cedana_daemon_v1_daemon, 37);
 
 /**
  * @generated from message cedana.daemon.v1.ListCheckpointsResponse
@@ -1133,7 +1231,7 @@ export type ListCheckpointsResponse = Message<"cedana.daemon.v1.ListCheckpointsR
  * Use `create(ListCheckpointsResponseSchema)` to create a new message.
  */
 export const ListCheckpointsResponseSchema: GenMessage<ListCheckpointsResponse> = /*@__PURE__*/
-  messageDesc(file_cedana_daemon_v1_daemon, 34);
+  messageDesc(file_cedana_daemon_v1_daemon, 38);
 
 /**
  * @generated from message cedana.daemon.v1.DeleteCheckpointRequest
@@ -1150,7 +1248,7 @@ export type DeleteCheckpointRequest = Message<"cedana.daemon.v1.DeleteCheckpoint
  * Use `create(DeleteCheckpointRequestSchema)` to create a new message.
  */
 export const DeleteCheckpointRequestSchema: GenMessage<DeleteCheckpointRequest> = /*@__PURE__*/
-  messageDesc(file_cedana_daemon_v1_daemon, 35);
+  messageDesc(file_cedana_daemon_v1_daemon, 39);
 
 /**
  * @generated from message cedana.daemon.v1.DeleteCheckpointResponse
@@ -1167,7 +1265,7 @@ export type DeleteCheckpointResponse = Message<"cedana.daemon.v1.DeleteCheckpoin
  * Use `create(DeleteCheckpointResponseSchema)` to create a new message.
  */
 export const DeleteCheckpointResponseSchema: GenMessage<DeleteCheckpointResponse> = /*@__PURE__*/
-  messageDesc(file_cedana_daemon_v1_daemon, 36);
+  messageDesc(file_cedana_daemon_v1_daemon, 40);
 
 /**
  * @generated from message cedana.daemon.v1.QueryRequest
@@ -1205,7 +1303,7 @@ export type QueryRequest = Message<"cedana.daemon.v1.QueryRequest"> & {
  * Use `create(QueryRequestSchema)` to create a new message.
  */
 export const QueryRequestSchema: GenMessage<QueryRequest> = /*@__PURE__*/
-  messageDesc(file_cedana_daemon_v1_daemon, 37);
+  messageDesc(file_cedana_daemon_v1_daemon, 41);
 
 /**
  * @generated from message cedana.daemon.v1.QueryResponse
@@ -1222,7 +1320,7 @@ export type QueryResponse = Message<"cedana.daemon.v1.QueryResponse"> & {
  * Use `create(QueryResponseSchema)` to create a new message.
  */
 export const QueryResponseSchema: GenMessage<QueryResponse> = /*@__PURE__*/
-  messageDesc(file_cedana_daemon_v1_daemon, 38);
+  messageDesc(file_cedana_daemon_v1_daemon, 42);
 
 /**
  * @generated from message cedana.daemon.v1.ProcessInfo
@@ -1342,7 +1440,7 @@ export type ProcessInfo = Message<"cedana.daemon.v1.ProcessInfo"> & {
  * Use `create(ProcessInfoSchema)` to create a new message.
  */
 export const ProcessInfoSchema: GenMessage<ProcessInfo> = /*@__PURE__*/
-  messageDesc(file_cedana_daemon_v1_daemon, 39);
+  messageDesc(file_cedana_daemon_v1_daemon, 43);
 
 /**
  * @generated from message cedana.daemon.v1.OpenFile
@@ -1364,7 +1462,7 @@ export type OpenFile = Message<"cedana.daemon.v1.OpenFile"> & {
  * Use `create(OpenFileSchema)` to create a new message.
  */
 export const OpenFileSchema: GenMessage<OpenFile> = /*@__PURE__*/
-  messageDesc(file_cedana_daemon_v1_daemon, 40);
+  messageDesc(file_cedana_daemon_v1_daemon, 44);
 
 /**
  * @generated from message cedana.daemon.v1.HealthCheckRequest
@@ -1383,7 +1481,7 @@ export type HealthCheckRequest = Message<"cedana.daemon.v1.HealthCheckRequest"> 
  * Use `create(HealthCheckRequestSchema)` to create a new message.
  */
 export const HealthCheckRequestSchema: GenMessage<HealthCheckRequest> = /*@__PURE__*/
-  messageDesc(file_cedana_daemon_v1_daemon, 41);
+  messageDesc(file_cedana_daemon_v1_daemon, 45);
 
 /**
  * @generated from message cedana.daemon.v1.HealthCheckResponse
@@ -1400,7 +1498,7 @@ export type HealthCheckResponse = Message<"cedana.daemon.v1.HealthCheckResponse"
  * Use `create(HealthCheckResponseSchema)` to create a new message.
  */
 export const HealthCheckResponseSchema: GenMessage<HealthCheckResponse> = /*@__PURE__*/
-  messageDesc(file_cedana_daemon_v1_daemon, 42);
+  messageDesc(file_cedana_daemon_v1_daemon, 46);
 
 /**
  * @generated from message cedana.daemon.v1.HealthCheckItem
@@ -1445,7 +1543,7 @@ export type HealthCheckItem = Message<"cedana.daemon.v1.HealthCheckItem"> & {
  * Use `create(HealthCheckItemSchema)` to create a new message.
  */
 export const HealthCheckItemSchema: GenMessage<HealthCheckItem> = /*@__PURE__*/
-  messageDesc(file_cedana_daemon_v1_daemon, 43);
+  messageDesc(file_cedana_daemon_v1_daemon, 47);
 
 /**
  * Where a job's output goes.
@@ -1534,6 +1632,28 @@ export const DaemonService: GenService<{
     methodKind: "unary";
     input: typeof RestoreRequestSchema;
     output: typeof RestoreResponseSchema;
+  },
+  /**
+   * Tells how far a dump or restore has come, until it ends. It may be asked for before the operation begins.
+   * Whoever reads slowly, or often, gets the latest only: at most ten messages a second.
+   *
+   * @generated from rpc cedana.daemon.v1.DaemonService.WatchOperation
+   */
+  watchOperation: {
+    methodKind: "server_streaming";
+    input: typeof WatchOperationRequestSchema;
+    output: typeof WatchOperationResponseSchema;
+  },
+  /**
+   * Undoes a dump or restore that is under way, and answers when that is done. Its own call answers CANCELLED, or
+   * what it would have answered anyway when it was too late.
+   *
+   * @generated from rpc cedana.daemon.v1.DaemonService.CancelOperation
+   */
+  cancelOperation: {
+    methodKind: "unary";
+    input: typeof CancelOperationRequestSchema;
+    output: typeof CancelOperationResponseSchema;
   },
   /**
    * Stops every process of the tree until Unfreeze.
