@@ -95,6 +95,9 @@ async function deafRuntime(runtime: string, folder: string): Promise<string> {
   return path;
 }
 
+/** Code that runs on a thread of its own: started by its path below src/ (the streamer's thread.ts). */
+const threads = ["src/criu/streamer/worker.ts"];
+
 async function build({ tree, target, runtime, outfile }: Build, commit: string): Promise<void> {
   const begun = new Date();
   const { version } = await Bun.file(join(root, "package.json")).json();
@@ -119,6 +122,7 @@ async function build({ tree, target, runtime, outfile }: Build, commit: string):
         ]),
         `--outfile=${name}`,
         "src/main.ts",
+        ...threads,
       ],
       tree,
     );

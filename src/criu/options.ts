@@ -25,6 +25,8 @@ export interface DumpCommand extends CriuFlags {
   workDir: string;
   leaveRunning: boolean;
   unprivileged: boolean;
+  /** Images go through the streamer in imagesDir, which must listen by then. */
+  stream?: boolean;
   /** Script that CRIU runs at its hooks. */
   actionScript?: string;
 }
@@ -33,6 +35,8 @@ export interface RestoreCommand extends CriuFlags {
   imagesDir: string;
   workDir: string;
   unprivileged: boolean;
+  /** Images come from the streamer in imagesDir, which must listen by then. */
+  stream?: boolean;
   /** Script that CRIU runs at its hooks. */
   actionScript?: string;
   /** Keys of files that are replaced by open fds, as the CRIU process numbers them. */
@@ -58,9 +62,17 @@ function flags(options: CriuFlags): string[] {
   return args;
 }
 
-function places(command: { imagesDir: string; workDir: string; unprivileged: boolean }): string[] {
+interface Places {
+  imagesDir: string;
+  workDir: string;
+  unprivileged: boolean;
+  stream?: boolean;
+}
+
+function places(command: Places): string[] {
   const args = ["-D", command.imagesDir, "-W", command.workDir];
   if (command.unprivileged) args.push("--unprivileged");
+  if (command.stream) args.push("--stream");
   return args;
 }
 

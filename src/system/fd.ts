@@ -14,6 +14,20 @@ export function pipe(): { read: number; write: number } {
   return { read: fds[0] ?? -1, write: fds[1] ?? -1 };
 }
 
+const F_SETFL = 4;
+const O_NONBLOCK = 0o4000;
+const F_SETPIPE_SZ = 1031;
+
+/** Reads and writes of it return at once. */
+export function makeNonBlocking(fd: number): void {
+  check("fcntl", libc.fcntl(fd, F_SETFL, O_NONBLOCK));
+}
+
+/** Makes a pipe hold that many bytes, where the kernel lets us: it has a limit for each, and for a user's together. */
+export function growPipe(fd: number, bytes: number): void {
+  libc.fcntl(fd, F_SETPIPE_SZ, bytes);
+}
+
 /** A file in memory that holds `text`: hands data to a child without a limit, a path or a blocked writer. */
 export function memoryFile(name: string, text: string): number {
   const path = cString(name);

@@ -35,6 +35,14 @@ const { symbols } = dlopen(libcName, {
   dup2: { args: ["i32", "i32"], returns: "i32" },
   signal: { args: ["i32", "i64"], returns: "i64" },
   sigprocmask: { args: ["i32", "ptr", "ptr"], returns: "i32" },
+  socket: { args: ["i32", "i32", "i32"], returns: "i32" },
+  bind: { args: ["i32", "ptr", "u32"], returns: "i32" },
+  listen: { args: ["i32", "i32"], returns: "i32" },
+  accept4: { args: ["i32", "ptr", "ptr", "i32"], returns: "i32" },
+  recvmsg: { args: ["i32", "ptr", "i32"], returns: "i64" },
+  poll: { args: ["ptr", "u64", "i32"], returns: "i32" },
+  read: { args: ["i32", "u64", "u64"], returns: "i64" },
+  write: { args: ["i32", "u64", "u64"], returns: "i64" },
   syscall: { args: ["i64", "i64", "i64", "i64", "i64", "i64"], returns: "i64" },
 });
 

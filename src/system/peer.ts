@@ -24,7 +24,11 @@ export interface Peer extends Identity {
  * refuse the connection. Ask once, when it is accepted: the answer never changes, but the fd number is reused.
  */
 export function peerIdentity(socket: Socket): Peer {
-  const fd = descriptorOf(socket);
+  return peerOf(descriptorOf(socket));
+}
+
+/** The same for a socket's descriptor. */
+export function peerOf(fd: number): Peer {
   // struct ucred { pid_t pid; uid_t uid; gid_t gid; }
   const credentials = new Uint32Array(3);
   const length = readOption(fd, SO_PEERCRED, credentials);

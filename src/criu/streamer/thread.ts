@@ -1,0 +1,99 @@
+/**
+ * The thread that moves an image stream's bytes. Reading and writing pipes blocks, or goes in steps of whatever the
+ * pipe holds: on the event loop it would stand in everybody's way, and on Bun's thread pool blocked reads would keep
+ * out the work that makes room for them.
+ *
+ *   event loop                                 thread (worker.ts)
+ *     owns the blocks' memory                    poll(2) on CRIU's connection, its pipes, the control pipe
+ *     ◀──── messages: opened, block, end ─────   moves bytes between pipes and that memory
+ *     ───── control pipe: orders ────────────▶
+ */
+import { closeSync, lchownSync, rmSync } from "node:fs";
+import { Worker } from "node:worker_threads";
+import { errnoOf } from "../../errors.ts";
+import { closeAll, pipe } from "../../system/fd.ts";
+import { listenAt } from "../../system/unix_socket.ts";
+import { type Order, sendOrder } from "./control.ts";
+import { socketNames } from "./protocol.ts";
+
+/** All that the thread is started with. */
+export interface Task {
+  verb: keyof typeof socketNames;
+  /** Listens for CRIU; the thread's to close. */
+  listener: number;
+  /** The control pipe's end for reading; the thread's to close. */
+  control: number;
+  /** Whose connection is taken. */
+  uid: number;
+  /** Of a capture: its pool of blocks. */
+  pool: { address: number; blocks: number };
+}
+
+export interface ThreadOptions {
+  /** An open folder that CRIU gets as its images folder. */
+  imagesDir: string;
+  /** CRIU's; the socket is given to it, and nobody else's connection is taken. */
+  uid: number;
+  pool: Task["pool"];
+}
+
+/** What both threads may say last. */
+export type Ending = { kind: "failed"; message: string };
+
+export interface Thread {
+  order(order: Order): void;
+  /** Ends the thread: CRIU's pipes and connection are closed. May be called again. */
+  stop(): void;
+  /** Resolves when the thread has ended, and all of CRIU's descriptors are closed. */
+  ended: Promise<void>;
+}
+
+/** Listens when it returns: CRIU may be started then. Throws the system error. */
+export function startThread<Message>(
+  verb: Task["verb"],
+  { imagesDir, uid, pool }: ThreadOptions,
+  onMessage: (message: Message | Ending) => void,
+): Thread {
+  const path = `${imagesDir}/${socketNames[verb]}`;
+  const listener = listenAt(path);
+  const control = pipe();
+  let worker: Worker;
+  try {
+    if (uid !== process.geteuid?.()) lchownSync(path, uid, -1);
+    const task: Task = { verb, listener, control: control.read, uid, pool };
+    worker = new Worker(entry(), { workerData: task });
+  } catch (error) {
+    closeAll([listener, control.read, control.write]);
+    rmSync(path, { force: true });
+    throw error;
+  }
+  let open = true;
+  const stop = () => {
+    if (open) closeSync(control.write);
+    open = false;
+  };
+  worker.on("message", onMessage);
+  worker.on("error", (error: Error) => onMessage({ kind: "failed", message: error.message }));
+  const ended = new Promise<void>((resolve) => {
+    worker.on("exit", () => {
+      stop();
+      rmSync(path, { force: true });
+      resolve();
+    });
+  });
+  const order = (order: Order) => {
+    try {
+      if (open) sendOrder(control.write, order);
+    } catch (error) {
+      // It has ended, as its messages tell.
+      if (errnoOf(error) !== "EPIPE") throw error;
+    }
+  };
+  return { order, stop, ended };
+}
+
+/** In the binary every entrypoint lies below its root by its path in src/ (scripts/build.ts lists this one). */
+function entry(): string | URL {
+  if (import.meta.path.startsWith("/$bunfs/")) return "/$bunfs/root/criu/streamer/worker.js";
+  return new URL("./worker.ts", import.meta.url);
+}

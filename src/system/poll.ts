@@ -1,0 +1,30 @@
+/** Waiting for descriptors, on a thread that may block. */
+import { ptr } from "bun:ffi";
+import { check, errno, libc } from "./libc.ts";
+
+const POLLIN = 1;
+const POLLOUT = 4;
+const EINTR = 4;
+
+export interface Watch {
+  fd: number;
+  /** "nothing": only for its other end to be closed. */
+  for: "bytes" | "room" | "nothing";
+  ready(): void;
+}
+
+const events = { bytes: POLLIN, room: POLLOUT, nothing: 0 };
+
+/** Waits until at least one is ready or broken, and tells each that is. Blocks its thread. */
+export function poll(watches: readonly Watch[]): void {
+  // struct pollfd { int fd; short events, revents; }
+  const list = new Int32Array(watches.length * 2);
+  watches.forEach((watch, index) => {
+    list[2 * index] = watch.fd;
+    list[2 * index + 1] = events[watch.for];
+  });
+  while (libc.poll(ptr(list), watches.length, -1) < 0) if (errno() !== EINTR) check("poll", -1);
+  watches.forEach((watch, index) => {
+    if ((list[2 * index + 1] ?? 0) >>> 16 !== 0) watch.ready();
+  });
+}
