@@ -3,10 +3,20 @@ import { loadConfig } from "../config/load.ts";
 import type { Config } from "../config/schema.ts";
 import type { Call } from "./command.ts";
 
-/** The configuration with the global flags on top; `more` are flags of the command's own: key name → flag and value. */
-export function configOf(
+/** Read once for a command, whose parts all ask. */
+const known = new WeakMap<Call["globals"], Config>();
+
+/** The configuration with the global flags on top. */
+export function configOf(call: Call): Config {
+  const config = known.get(call.globals) ?? configWith(call, {});
+  known.set(call.globals, config);
+  return config;
+}
+
+/** The same, with flags of the command's own on top: key name → flag and value. */
+export function configWith(
   { globals, io }: Call,
-  more: Record<string, { flag: string; value: unknown }> = {},
+  more: Record<string, { flag: string; value: unknown }>,
 ): Config {
   const flags = new Map(Object.entries(more));
   const own = {

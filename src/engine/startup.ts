@@ -31,11 +31,12 @@ const retryEvery = 500;
 const retryFor = 300_000;
 
 function removePartials(context: EngineContext): string[] {
-  const { store, background } = context;
+  const { store, background, config } = context;
   const dead = store
     .partials()
     .filter(({ owner }) => runningState(owner, { stat: readStat, bootId }) === undefined);
-  const dirs = [...new Set(dead.map(({ path }) => dirname(path)))];
+  // The usual folder in any case: a power failure may have taken the note of a checkpoint that was being written.
+  const dirs = [...new Set([config.checkpoint.dir, ...dead.map(({ path }) => dirname(path))])];
   const removed = dirs.flatMap(removeStale);
   const left = () => dead.some(({ path }) => existsSync(path));
   const forget = () => {

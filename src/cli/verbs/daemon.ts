@@ -1,5 +1,5 @@
 import { defineCommand, defineGroup } from "../command.ts";
-import { configOf } from "../context.ts";
+import { configWith } from "../context.ts";
 import { daemonCheck } from "./check.ts";
 
 const daemonStart = defineCommand({
@@ -30,7 +30,7 @@ const daemonStart = defineCommand({
       const kept = "kept as it is; --merge-config merges the environment into it";
       io.err(`${path}: ${outcome === "kept" ? kept : outcome}\n`);
     }
-    const config = configOf(
+    const config = configWith(
       call,
       args.db === undefined ? {} : { "db.path": { flag: "--db", value: args.db } },
     );
