@@ -30,6 +30,7 @@ export const reasons = [
   "PATH_NOT_FOUND",
   "PATH_NOT_USABLE",
   "DISK_FULL",
+  "STORAGE_UNAVAILABLE",
   "CRIU_NOT_FOUND",
   "CRIU_FAILED",
   "NOT_SUPPORTED",

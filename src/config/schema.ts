@@ -77,6 +77,7 @@ export const schema = {
   aws: {
     access_key_id: text("", "key id for S3", { env: ["AWS_ACCESS_KEY_ID"] }),
     secret_access_key: text("", "secret key for S3", { env: ["AWS_SECRET_ACCESS_KEY"], secret: true }),
+    session_token: text("", "token of temporary keys for S3", { env: ["AWS_SESSION_TOKEN"], secret: true }),
     region: text("", "region of S3 buckets", { env: ["AWS_REGION", "AWS_DEFAULT_REGION"] }),
     endpoint: text("", "S3 endpoint, for stores other than Amazon's", {
       env: ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"],

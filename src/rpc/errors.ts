@@ -64,6 +64,7 @@ export const codeOf: Record<Reason, CodeWord> = {
   PATH_NOT_FOUND: "not_found",
   PATH_NOT_USABLE: "failed_precondition",
   DISK_FULL: "resource_exhausted",
+  STORAGE_UNAVAILABLE: "unavailable",
   CRIU_NOT_FOUND: "failed_precondition",
   CRIU_FAILED: "internal",
   NOT_SUPPORTED: "unimplemented",

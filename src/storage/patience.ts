@@ -1,0 +1,30 @@
+/** How long a store is waited for, and how often it is asked again. */
+
+export interface Patience {
+  /** Times that one request is made before its failure is final. */
+  tries: number;
+  /** Milliseconds without a byte in either direction after which a try has failed. */
+  idleMs: number;
+  /** The pause before try n + 1 is random between 0 and baseMs · 2ⁿ, at most capMs. */
+  baseMs: number;
+  capMs: number;
+}
+
+/** Rides out about half a minute of refusals, or a store that was restarted. */
+export const usualPatience: Patience = { tries: 8, idleMs: 30_000, baseMs: 200, capMs: 10_000 };
+
+/** For the question whether a place can be used at all: a person waits for the answer. */
+export function quickPatience(usual: Patience): Patience {
+  return { ...usual, tries: Math.min(usual.tries, 2), idleMs: Math.min(usual.idleMs, 2500), capMs: 500 };
+}
+
+/**
+ * Milliseconds to wait after the failed try number `tried` (from 0). All of the pause is random ("full jitter"), so that
+ * the parts that a busy store refused together do not come back together. `retryAfter`: what the answer asked for, in
+ * the form of its header; seconds, heeded up to half a minute.
+ */
+export function pauseAfter(tried: number, patience: Patience, retryAfter?: string | null): number {
+  const jittered = Math.random() * Math.min(patience.capMs, patience.baseMs * 2 ** tried);
+  const asked = /^\d+$/.test(retryAfter ?? "") ? Number(retryAfter) * 1000 : 0;
+  return Math.min(asked, 30_000) + jittered;
+}

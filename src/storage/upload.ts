@@ -1,0 +1,129 @@
+/**
+ * Bytes of unknown number → one object. Up to the size of a part they wait for commit() and go as one PUT; more go as a
+ * multipart upload, parts at once, each from a buffer that is filled again when its part has arrived:
+ *
+ *     write → [filling] → [on its way] [on its way] [on its way] → free ↺
+ *
+ * Parts grow with the object, as no store takes more than 10,000: 5 to 8 MiB for the first thousand, then twice as many
+ * for every further thousand, which makes 5 TiB, the largest object there is. Fewer are on their way then.
+ */
+import type { ByteSink } from "../archive/bytes.ts";
+import type { Client } from "./client.ts";
+import { beginMultipart, type Multipart } from "./multipart.ts";
+import { removeObjects } from "./objects.ts";
+
+const MiB = 1024 * 1024;
+/** Of every part but the last, for all stores. */
+const SMALLEST = 5 * MiB;
+const USUAL = 8 * MiB;
+/** One connection to a distant store carries 50 to 100 MB/s, whatever the line. */
+const BUFFERS = 8;
+
+/** Bytes of part `number` (from 1) where the first ones have `first`. */
+export function partSize(number: number, first: number): number {
+  return first * 2 ** Math.floor((number - 1) / 1000);
+}
+
+interface UploadOptions {
+  client: Client;
+  key: string;
+  /** Bytes that buffers may take. */
+  memory?: number;
+  signal?: AbortSignal;
+}
+
+export function createUpload({ client, key, memory = BUFFERS * USUAL, signal }: UploadOptions): ByteSink {
+  const doing = `upload ${client.place.scheme}://${client.place.bucket}/${key}`;
+  const first = Math.min(USUAL, Math.max(SMALLEST, Math.floor(memory / BUFFERS)));
+  const gaveUp = new AbortController();
+  const either = signal === undefined ? gaveUp.signal : AbortSignal.any([signal, gaveUp.signal]);
+  const target = { client, key, doing, signal: either };
+
+  let filling: Buffer | undefined;
+  let filled = 0;
+  let size = 0;
+  let number = 0;
+  let beginning: Promise<Multipart> | undefined;
+  const free: Buffer[] = [];
+  const onTheirWay = new Set<Promise<void>>();
+  let failure: { error: unknown } | undefined;
+  let committing = false;
+
+  const check = () => {
+    if (failure !== undefined) throw failure.error;
+  };
+  const fail = (error: unknown) => {
+    failure ??= { error };
+    gaveUp.abort(error); // the other parts' bytes would be for nothing
+    return undefined;
+  };
+
+  /** A buffer for the next part, once few enough parts are on their way. */
+  async function room(): Promise<Buffer> {
+    const bytes = partSize(number + 1, first);
+    const most = Math.max(2, Math.min(BUFFERS, Math.floor(memory / bytes)));
+    while (onTheirWay.size >= most) {
+      await Promise.race(onTheirWay);
+      check();
+    }
+    const buffer = free.pop();
+    return buffer?.length === bytes ? buffer : Buffer.allocUnsafeSlow(bytes);
+  }
+
+  async function sendPart(): Promise<void> {
+    if (filling === undefined || filled === 0) return;
+    const [buffer, bytes] = [filling, filling.subarray(0, filled)];
+    [filling, filled] = [undefined, 0];
+    beginning ??= beginMultipart(target);
+    const upload = await beginning.catch(fail);
+    check();
+    const sending = upload?.part(++number, bytes).then(() => {
+      free.push(buffer);
+    }, fail);
+    if (sending === undefined) return;
+    const done = sending.finally(() => onTheirWay.delete(done));
+    onTheirWay.add(done);
+  }
+
+  return {
+    async write(bytes) {
+      for (let at = 0; at < bytes.length; ) {
+        check();
+        filling ??= await room();
+        if (filled === filling.length) {
+          await sendPart();
+          continue;
+        }
+        const piece = bytes.subarray(at, at + filling.length - filled);
+        filling.set(piece, filled);
+        filled += piece.length;
+        at += piece.length;
+      }
+      size += bytes.length;
+    },
+    async finish() {
+      check();
+      if (number > 0) await sendPart();
+      await Promise.all(onTheirWay);
+      check();
+      return size;
+    },
+    async commit() {
+      check();
+      committing = true;
+      const multipart = await beginning;
+      if (multipart !== undefined) return multipart.complete(size);
+      const body = filling?.subarray(0, filled) ?? new Uint8Array();
+      const call = { doing, method: "PUT", key, body, signal: either } as const;
+      await client.send(call, (response) => response.text());
+    },
+    async abort() {
+      gaveUp.abort();
+      await Promise.all(onTheirWay);
+      const multipart = await beginning?.catch(() => undefined); // write() told of it, and nothing was begun
+      await multipart?.abort();
+      // A PUT or the last request whose answer was lost may have made it visible.
+      if (committing) await removeObjects({ client, keys: [key] });
+    },
+  };
+}
