@@ -1,4 +1,5 @@
 /** Opens a packed checkpoint as far as its manifest. */
+import type { ByteSource } from "./bytes.ts";
 import { decode } from "./decode.ts";
 import { type ArchiveFormat, detectArchive } from "./detect.ts";
 import { notACheckpoint } from "./failure.ts";
@@ -14,14 +15,11 @@ export interface ArchiveHead {
   reader: TarReader;
 }
 
-/**
- * Reads the head of the archive that is open at `fd`, which stays the caller's. Throws CHECKPOINT_CORRUPT for
- * whatever does not begin with a manifest.
- */
-export async function readHead(file: { fd: number; size: number; label: string }): Promise<ArchiveHead> {
-  const { label } = file;
-  const format = detectArchive(file.fd, label);
-  const reader = new TarReader(decode(format, file), label);
+/** Reads the head of an archive. Throws CHECKPOINT_CORRUPT for whatever does not begin with a manifest. */
+export async function readHead(source: ByteSource): Promise<ArchiveHead> {
+  const { label } = source;
+  const format = await detectArchive(source);
+  const reader = new TarReader(decode(format, source), label);
   try {
     const first = await reader.next();
     if (first === undefined) throw notACheckpoint(label, "the archive is empty");

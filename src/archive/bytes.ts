@@ -1,6 +1,8 @@
 /** Where a checkpoint's bytes come from and go to, be it a file of this host or an object in a bucket. */
 import { closeSync, fsync, ftruncateSync, openSync, rmSync } from "node:fs";
+import { dirname } from "node:path";
 import { promisify } from "node:util";
+import { fileFailure } from "./failure.ts";
 import { CREATE, readFully } from "./io.ts";
 import { writeRuns } from "./sparse.ts";
 
@@ -37,11 +39,18 @@ export function memorySource(bytes: Buffer, label: string): ByteSource {
 }
 
 /**
- * A new file at `path`, readable by nobody else; long runs of zeroes are left as holes. Throws the system error
- * where there is something already. `sync`: finish() flushes it to disk.
+ * A new file at `path`, readable by nobody else; long runs of zeroes are left as holes. Throws DISK_FULL or
+ * PATH_NOT_USABLE, also where there is something already. `sync`: finish() flushes it to disk.
  */
 export function fileSink({ path, sync }: { path: string; sync: boolean }): ByteSink {
-  const fd = openSync(path, CREATE, 0o600);
+  const folder = dirname(path);
+  const failure = (error: unknown) => fileFailure({ error, action: `write ${path}`, label: folder, folder });
+  let fd: number;
+  try {
+    fd = openSync(path, CREATE, 0o600);
+  } catch (error) {
+    throw failure(error);
+  }
   let size = 0;
   let open = true;
   let writing = Promise.resolve();
@@ -51,13 +60,19 @@ export function fileSink({ path, sync }: { path: string; sync: boolean }): ByteS
   };
   return {
     write(bytes) {
-      writing = writeRuns(fd, bytes, size);
+      writing = writeRuns(fd, bytes, size).catch((error: unknown) => {
+        throw failure(error);
+      });
       size += bytes.length;
       return writing;
     },
     async finish() {
-      ftruncateSync(fd, size); // a hole at the end was not written by anything
-      if (sync) await promisify(fsync)(fd);
+      try {
+        ftruncateSync(fd, size); // a hole at the end was not written by anything
+        if (sync) await promisify(fsync)(fd);
+      } catch (error) {
+        throw failure(error);
+      }
       close();
       return size;
     },

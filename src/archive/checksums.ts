@@ -33,6 +33,37 @@ export class TreeHash {
   }
 }
 
+/** The same for pieces of any size, in order. */
+export class RunningHash {
+  readonly #tree: TreeHash;
+  readonly #block = Buffer.allocUnsafe(BLOCK);
+  #filled = 0;
+  #index = 0;
+
+  constructor(size: number) {
+    this.#tree = new TreeHash(size);
+  }
+
+  update(piece: Buffer): void {
+    for (let at = 0; at < piece.length; ) {
+      const copied = piece.copy(this.#block, this.#filled, at);
+      at += copied;
+      this.#filled += copied;
+      if (this.#filled === BLOCK) this.#flush();
+    }
+  }
+
+  digest(): string {
+    if (this.#filled > 0) this.#flush();
+    return this.#tree.digest();
+  }
+
+  #flush(): void {
+    this.#tree.block(this.#index++, this.#block.subarray(0, this.#filled));
+    this.#filled = 0;
+  }
+}
+
 /** The same for bytes at hand. */
 export function checksumOf(bytes: Uint8Array): string {
   const hash = new TreeHash(bytes.length);

@@ -2,43 +2,50 @@
  * The bytes of an archive's tar, whatever it is compressed with, in pieces of bounded size. Whoever wrote it: a
  * checkpoint that was decompressed and compressed again by standard tools is still one.
  */
-import { createGunzip, createInflate, createZstdDecompress } from "node:zlib";
-import { messageOf } from "../errors.ts";
+import { createGunzip, createInflate, createZstdDecompress, zstdCompressSync } from "node:zlib";
+import { CedanaError, messageOf } from "../errors.ts";
+import { pieces } from "./byte-stream.ts";
+import type { ByteSource } from "./bytes.ts";
 import type { ArchiveFormat } from "./detect.ts";
 import { corrupt } from "./failure.ts";
-import { readFully } from "./io.ts";
 import { decodeLz4 } from "./lz4-decode.ts";
 
 const PIECE = 1 << 20;
 
-export interface ArchiveFile {
-  fd: number;
-  /** Bytes. */
-  size: number;
-  label: string;
-}
-
 /** Throws CHECKPOINT_CORRUPT where the compressed data is broken, and where something follows it. */
-export function decode(format: ArchiveFormat, file: ArchiveFile): AsyncGenerator<Buffer, void, undefined> {
+export function decode(format: ArchiveFormat, source: ByteSource): AsyncGenerator<Buffer, void, undefined> {
   switch (format) {
     case "tar":
-      return pieces(file);
+      return pieces(source);
     case "lz4":
-      return decodeLz4(file);
+      return decodeLz4(source);
     case "gzip":
-      return inflate(createGunzip({ chunkSize: PIECE }), format, file);
+      return inflate(createGunzip({ chunkSize: PIECE }), format, source);
     case "zlib":
-      return inflate(createInflate({ chunkSize: PIECE }), format, file);
+      return inflate(createInflate({ chunkSize: PIECE }), format, source);
     case "zstd":
-      return inflate(createZstdDecompress({ chunkSize: PIECE }), format, file);
+      return withoutMark(inflate(createZstdDecompress({ chunkSize: PIECE }), format, source, mark), source);
   }
 }
 
-async function* pieces({ fd, size }: ArchiveFile): AsyncGenerator<Buffer, void, undefined> {
-  for (let at = 0; at < size; at += PIECE) {
-    const piece = Buffer.allocUnsafe(Math.min(PIECE, size - at));
-    yield piece.subarray(0, await readFully(fd, piece, at));
+/**
+ * Zstd's decoder does not mind a file that ends within a frame to skip. So a frame of one byte is put behind the
+ * end, which must come out at the end.
+ */
+const mark = zstdCompressSync(Buffer.from([0xa5]));
+
+async function* withoutMark(
+  pieces: AsyncIterable<Buffer>,
+  source: ByteSource,
+): AsyncGenerator<Buffer, void, undefined> {
+  let last: Buffer | undefined;
+  for await (const piece of pieces) {
+    if (piece.length === 0) continue;
+    if (last !== undefined) yield last;
+    last = Buffer.from(piece.subarray(-1));
+    yield piece.subarray(0, -1);
   }
+  if (last?.[0] !== 0xa5) throw corrupt(source.label, "its zstd data is cut off");
 }
 
 type Inflater = ReturnType<typeof createGunzip> | ReturnType<typeof createZstdDecompress>;
@@ -46,29 +53,32 @@ type Inflater = ReturnType<typeof createGunzip> | ReturnType<typeof createZstdDe
 async function* inflate(
   inflater: Inflater,
   format: ArchiveFormat,
-  file: ArchiveFile,
+  source: ByteSource,
+  after = Buffer.alloc(0),
 ): AsyncGenerator<Buffer, void, undefined> {
-  const fed = feed(inflater, file).catch((error: unknown) => {
+  const fed = feed(inflater, source, after).catch((error: unknown) => {
     inflater.destroy(error instanceof Error ? error : new Error(String(error)));
   });
   try {
     for await (const piece of inflater) yield piece;
   } catch (error) {
-    throw corrupt(file.label, `its ${format} data is broken (${messageOf(error)})`);
+    if (error instanceof CedanaError) throw error; // of the source's
+    throw corrupt(source.label, `its ${format} data is broken (${messageOf(error)})`);
   } finally {
     inflater.destroy();
     await fed;
   }
   // The decoders stop at the end of what is theirs and say nothing of the rest.
-  if (inflater.bytesWritten !== file.size) throw corrupt(file.label, "there is something after its end");
+  if (inflater.bytesWritten !== source.size + after.length)
+    throw corrupt(source.label, "there is something after its end");
 }
 
-async function feed(inflater: Inflater, file: ArchiveFile): Promise<void> {
-  for await (const piece of pieces(file)) {
+async function feed(inflater: Inflater, source: ByteSource, after: Buffer): Promise<void> {
+  for await (const piece of pieces(source)) {
     if (inflater.destroyed) return;
     if (!inflater.write(piece)) await drained(inflater);
   }
-  inflater.end();
+  inflater.end(after);
 }
 
 /** Room again, or no more use for it. */

@@ -1,5 +1,5 @@
 /** What lies at a path, by its content: names and suffixes mean nothing. */
-import { readSync } from "node:fs";
+import type { ByteSource } from "./bytes.ts";
 import { notACheckpoint } from "./failure.ts";
 import { LZ4_MAGIC } from "./lz4-decode.ts";
 import { isTarHeader, RECORD } from "./tar.ts";
@@ -9,12 +9,12 @@ export type ArchiveFormat = "tar" | "gzip" | "zlib" | "lz4" | "zstd";
 const ZSTD_MAGIC = 0xfd2fb528;
 
 /** Throws CHECKPOINT_CORRUPT for what is no archive of a known kind. */
-export function detectArchive(fd: number, label: string): ArchiveFormat {
+export async function detectArchive(source: ByteSource): Promise<ArchiveFormat> {
   const head = Buffer.alloc(RECORD);
-  const length = readSync(fd, head, 0, RECORD, 0);
-  if (length === 0) throw notACheckpoint(label, "the file is empty");
+  const length = await source.read(head, 0);
+  if (length === 0) throw notACheckpoint(source.label, "the file is empty");
   const format = formatOf(head.subarray(0, length));
-  if (format === undefined) throw notACheckpoint(label, "it is no tar archive, compressed or not");
+  if (format === undefined) throw notACheckpoint(source.label, "it is no tar archive, compressed or not");
   return format;
 }
 

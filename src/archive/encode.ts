@@ -1,56 +1,73 @@
 /**
- * Compression of a tar in slabs of a few MiB that know nothing of each other, so that all cores work on them, in
- * forms that every standard tool reads as one stream:
+ * Compression in blocks that know nothing of each other, so that all cores work on them, in forms that every
+ * standard tool reads as one stream:
  *
- *   gzip, lz4, zstd   a member or frame per slab; their formats allow any number in a row
- *   zlib              one stream allows no second, so: one header, raw deflate of each slab ended by a sync flush
+ *   gzip, lz4, zstd   a member or frame per block; their formats allow any number in a row
+ *   zlib              one stream allows no second, so: one header, raw deflate of each block ended by a sync flush
  *                     (byte-aligned, not final), an empty final block, and the Adler-32 of all put together
  */
-import { constants, deflateRaw, gzip } from "node:zlib";
+import { constants, deflateRaw, deflateRawSync, gzip } from "node:zlib";
 import type { Compression } from "../config/schema.ts";
+import { BLOCK } from "./checksums.ts";
 import { loadLz4 } from "./lz4.ts";
 
+export type Packed = Exclude<Compression, "none" | "tar">;
+
 export interface Encoder {
+  /** Any number at once, results in any order. The block is free again with the result. */
+  encode(block: Buffer): Promise<Uint8Array>;
+  /** What frames a row of encoded blocks. */
+  stream(): EncodedStream;
+}
+
+export interface EncodedStream {
   begin: Uint8Array;
-  /** Called in the order of the slabs; the results may come in any. The slab is free again with the result. */
-  encode(slab: Buffer): Promise<Uint8Array>;
-  /** After the last slab. */
+  /** Called with each block before it was encoded, in the order in which they follow each other. */
+  add(block: Buffer): void;
   end(): Uint8Array;
 }
 
-const nothing = new Uint8Array(0);
-/** Level 1 everywhere: a checkpoint is written while someone waits. Output in steps of 1 MiB. */
-const fast = { level: 1, chunkSize: 1 << 20 };
+/** Level 1 where none is given: a checkpoint is written while someone waits. */
+const FASTEST = 1;
 
-/** Undefined for a bare tar. */
-export function encoderOf(compression: Exclude<Compression, "none">): Encoder | undefined {
+/** `level` 0: the fastest. Levels past a codec's highest are its highest; lz4 has but one. */
+export function encoderOf(compression: Packed, level = 0): Encoder {
   switch (compression) {
-    case "tar":
-      return undefined;
     case "gzip":
-      return framed((slab) => called((done) => gzip(slab, fast, done)));
+      return framed((block) => called((done) => gzip(block, deflateOptions(block, level), done)));
     case "zstd":
-      return framed((slab) => Bun.zstdCompress(slab, { level: 1 }));
+      return framed((block) => Bun.zstdCompress(block, { level: clamp(level, 22) }));
     case "lz4": {
       const { compressFrame } = loadLz4();
-      return framed((slab) => compressFrame(slab));
+      return framed((block) => compressFrame(block));
     }
-    case "zlib":
-      return zlibEncoder();
+    case "zlib": {
+      const flush = { finishFlush: constants.Z_SYNC_FLUSH };
+      return {
+        encode: (block) =>
+          called((done) => deflateRaw(block, { ...deflateOptions(block, level), ...flush }, done)),
+        stream: zlibStream,
+      };
+    }
   }
 }
 
-function framed(encode: (slab: Buffer) => Promise<Uint8Array>): Encoder {
-  return { begin: nothing, encode, end: () => nothing };
+function clamp(level: number, highest: number): number {
+  return level === 0 ? FASTEST : Math.min(level, highest);
 }
 
-function zlibEncoder(): Encoder {
+const nothing = new Uint8Array(0);
+
+function framed(encode: Encoder["encode"]): Encoder {
+  return { encode, stream: () => ({ begin: nothing, add: () => {}, end: () => nothing }) };
+}
+
+function zlibStream(): EncodedStream {
   let adler = 1;
   return {
     begin: Uint8Array.of(0x78, 0x01),
-    encode(slab) {
-      adler = joinAdler32(adler, Bun.hash.adler32(slab), slab.length);
-      return called((done) => deflateRaw(slab, { ...fast, finishFlush: constants.Z_SYNC_FLUSH }, done));
+    add(block) {
+      adler = joinAdler32(adler, Bun.hash.adler32(block), block.length);
     },
     end() {
       const tail = Buffer.from([0x03, 0x00, 0, 0, 0, 0]);
@@ -58,6 +75,31 @@ function zlibEncoder(): Encoder {
       return tail;
     },
   };
+}
+
+/** Bytes of each sample, and how many, by which a block is judged. */
+const SAMPLE = 4 << 10;
+const SAMPLES = 4;
+/** A sample that keeps more than this part of its size is not worth it. */
+const WORTH = 0.97;
+
+/**
+ * Deflate takes 8 ms for a block of 1 MiB that cannot be compressed, as half of a process's memory may be; 16 KiB
+ * of it tell in a tenth of one. Such a block is stored. The others' results fit into one piece of output.
+ */
+function deflateOptions(block: Buffer, level: number) {
+  const chunkSize = block.length + (block.length >>> 6) + 256;
+  return { level: worthIt(block) ? clamp(level, 9) : 0, chunkSize };
+}
+
+function worthIt(block: Buffer): boolean {
+  if (block.length < BLOCK / 4) return true;
+  const step = Math.floor((block.length - SAMPLE) / (SAMPLES - 1));
+  const samples = Array.from({ length: SAMPLES }, (_, index) =>
+    block.subarray(index * step, index * step + SAMPLE),
+  );
+  const sample = Buffer.concat(samples);
+  return deflateRawSync(sample, { level: FASTEST }).length < sample.length * WORTH;
 }
 
 const ADLER = 65521;

@@ -2,11 +2,14 @@
  * What a checkpoint says of itself. It is the first thing read and the only thing trusted to name the rest, so
  * every field is checked and bounded: a manifest may come from anywhere.
  */
+
+import { compressions } from "../config/schema.ts";
 import { CedanaError, messageOf } from "../errors.ts";
 import type { JobOutput } from "../jobs/types.ts";
 import { corrupt } from "./failure.ts";
 import { type Fail, Fields } from "./fields.ts";
 import { FILES_LIMIT, isImageName, MANIFEST, MANIFEST_LIMIT } from "./names.ts";
+import { SHARDS_MAX, SHARDS_MIN, type ShardLayout } from "./shards/names.ts";
 
 export const MANIFEST_VERSION = 1;
 
@@ -66,6 +69,8 @@ export interface Manifest {
   output: JobOutput;
   /** Every file beside manifest.json and checksums.json, in the order they are packed. */
   files: ManifestFile[];
+  /** The files lie in shards beside it; without, as files or in an archive. */
+  shards?: ShardLayout;
 }
 
 export function serializeManifest(manifest: Manifest): Buffer {
@@ -111,6 +116,7 @@ export function parseManifest(bytes: Uint8Array, label: string): Manifest {
     stdinEnded: top.boolean("stdinEnded"),
     output: parseOutput(top.object("output")),
     files: parseFiles(top, fail),
+    ...(top.has("shards") && { shards: parseShards(top.object("shards"), fail) }),
   };
 }
 
@@ -150,6 +156,12 @@ function parseStdio(fields: Fields): ManifestStdio {
 function parseOutput(fields: Fields): JobOutput {
   const kind = fields.oneOf("kind", ["log", "attachable", "none"]);
   return kind === "log" ? { kind, path: fields.string("path") } : { kind };
+}
+
+function parseShards(fields: Fields, fail: Fail): ShardLayout {
+  const count = fields.count("count", SHARDS_MAX);
+  if (count < SHARDS_MIN) throw fail(`shards has the count ${count}`);
+  return { count, compression: fields.oneOf("compression", compressions) };
 }
 
 function parseFiles(top: Fields, fail: Fail): ManifestFile[] {

@@ -1,20 +1,26 @@
-/** A checkpoint at a path, folder or archive, told by its content and opened as far as its manifest. */
+/** A checkpoint at a path, folder, archive or shards, told by its content and opened as far as its manifest. */
 import { closeSync, constants, fstatSync, openSync } from "node:fs";
 import type { Compression } from "../config/schema.ts";
 import { CedanaError, errnoInWords, errnoOf } from "../errors.ts";
 import type { Identity } from "../system/caller.ts";
 import { actAs } from "../system/identity.ts";
 import { readHead } from "./archive.ts";
+import { fileSource } from "./bytes.ts";
 import { fileFailure, notACheckpoint } from "./failure.ts";
 import { readFolderManifest } from "./folder.ts";
 import { READ } from "./io.ts";
 import type { Manifest } from "./manifest.ts";
+import type { CheckpointKind } from "./origin.ts";
+import { readSeekTable } from "./seek-table.ts";
 
 export interface OpenCheckpoint {
   /** The folder or archive itself: `/proc/self/fd/<fd>` is it, whatever its name becomes. The caller closes it. */
   fd: number;
-  /** `none`: a folder. */
+  kind: CheckpointKind;
+  /** `none`: a folder, or shards of blocks as they are. */
   compression: Compression;
+  /** Its files can be read in any order: not so for a compressed archive without a seek table. */
+  seekable: boolean;
   manifest: Manifest;
 }
 
@@ -42,12 +48,18 @@ export async function openCheckpoint(options: {
       const { manifest } = actAs(caller, () =>
         readFolderManifest({ folder: `/proc/self/fd/${fd}`, label: path }),
       );
-      return { fd, compression: "none", manifest };
+      if (manifest.shards === undefined) {
+        return { fd, kind: "folder", compression: "none", seekable: true, manifest };
+      }
+      const { compression } = manifest.shards;
+      return { fd, kind: "shards", compression, seekable: true, manifest };
     }
     if (!stat.isFile()) throw notACheckpoint(path, "it is neither a folder nor a regular file");
-    const { manifest, format, reader } = await readHead({ fd, size: stat.size, label: path });
+    const source = fileSource({ fd, size: stat.size, label: path });
+    const { manifest, format, reader } = await readHead(source);
     await reader.close();
-    return { fd, compression: format, manifest };
+    const seekable = format === "tar" || (await readSeekTable(source, format)) !== undefined;
+    return { fd, kind: "archive", compression: format, seekable, manifest };
   } catch (error) {
     closeSync(fd);
     throw fileFailure({ error, action: `read ${path}`, label: path, folder: path });

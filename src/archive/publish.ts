@@ -28,8 +28,10 @@ import { discard, existing, type PartialCheckpoint } from "./partial.ts";
 
 export interface PublishOptions {
   partial: PartialCheckpoint;
-  /** `none` publishes the images' folder, all others the archive. */
+  /** `none` publishes the images' folder, all others the archive, */
   compression: Compression;
+  /** or the images' folder too, where the shards are. */
+  shards?: boolean;
   /** Flush to disk (`checkpoint.sync`). */
   sync: boolean;
   /** Names are made and removed with the rights of this identity. */
@@ -47,13 +49,15 @@ const SMALL = 1 << 20;
  * taken meanwhile, DISK_FULL, or PATH_NOT_USABLE; then nothing is published, and the hidden folder is the caller's to
  * discard.
  */
-export async function publish({ partial, compression, sync, caller }: PublishOptions): Promise<string> {
+export async function publish(options: PublishOptions): Promise<string> {
+  const { partial, compression, sync, caller } = options;
   const { dir, name, images, archive } = partial;
-  const final = join(dir, name + suffixes[compression]);
-  const source = compression === "none" ? images : archive;
+  const asFolder = compression === "none" || options.shards === true;
+  const final = join(dir, name + (asFolder ? "" : suffixes[compression]));
+  const source = asFolder ? images : archive;
   try {
-    if (sync) await flushAll(compression === "none" ? folderAndFiles(images, caller) : [archive], caller);
-    actAs(caller, () => place(source, final, compression));
+    if (sync) await flushAll(asFolder ? folderAndFiles(images, caller) : [archive], caller);
+    actAs(caller, () => (asFolder ? placeFolder(source, final) : placeFile(source, final)));
     try {
       if (sync) await flushAll([join(dir, ".")], caller);
       actAs(caller, () => discard(partial));
@@ -67,11 +71,7 @@ export async function publish({ partial, compression, sync, caller }: PublishOpt
   return final;
 }
 
-function place(source: string, final: string, compression: Compression): void {
-  if (compression !== "none") {
-    placeFile(source, final);
-    return;
-  }
+function placeFolder(source: string, final: string): void {
   // rename(2) replaces no folder with something in it, and no file or link: only an empty folder could be lost.
   if (exists(final)) throw existing(final);
   renameSync(source, final);

@@ -9,7 +9,7 @@ import { availableParallelism } from "node:os";
 const DEPTH = Math.min(16, availableParallelism() + 2);
 
 export async function* ordered<I, O>(
-  source: AsyncIterable<I>,
+  source: AsyncIterable<I> | Iterable<I>,
   stage: (item: I) => Promise<O>,
 ): AsyncGenerator<O, void, undefined> {
   const flight: Promise<O>[] = [];

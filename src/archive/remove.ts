@@ -12,10 +12,10 @@ import { openCheckpoint } from "./open.ts";
  * link to one, is refused with CHECKPOINT_CORRUPT and left alone: the path may come from a record that is out of date.
  */
 export async function removeCheckpoint(path: string, caller: Identity): Promise<void> {
-  const { fd, compression } = await openCheckpoint({ path, caller, follow: false });
+  const { fd, kind } = await openCheckpoint({ path, caller, follow: false });
   closeSync(fd);
   try {
-    actAs(caller, () => (compression === "none" ? removeImages(path) : removeFile(path)));
+    actAs(caller, () => (kind === "archive" ? removeFile(path) : removeImages(path)));
   } catch (error) {
     throw fileFailure({ error, action: `remove checkpoint ${path}`, label: path, folder: path });
   }

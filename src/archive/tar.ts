@@ -5,6 +5,7 @@
  */
 import { Header } from "tar/header";
 import { corrupt } from "./failure.ts";
+import { isTablePayload, TABLE_LIMIT } from "./seek-table.ts";
 
 export const RECORD = 512;
 /** The end of an archive. */
@@ -46,6 +47,23 @@ function decode(block: Buffer): Header | undefined {
   }
 }
 
+/** What a header that is not the end's says. Throws CHECKPOINT_CORRUPT for what is no regular file's. */
+export function readHeader(block: Buffer, label: string): { name: string; size: number } {
+  const header = decode(block);
+  if (!header?.cksumValid) throw corrupt(label, "a tar header is broken");
+  const name = header.path ?? "";
+  if (header.type !== "File" && header.type !== "OldFile") {
+    throw corrupt(label, `its member ${JSON.stringify(name)} is not a regular file (${header.type})`);
+  }
+  if (header.size === undefined || !Number.isSafeInteger(header.size)) {
+    throw corrupt(label, `its member ${JSON.stringify(name)} has no size`);
+  }
+  return { name, size: header.size };
+}
+
+/** Zeroes that some tools fill up with behind the end of a tar. */
+export const FILL_LIMIT = 1 << 20;
+
 /** Reads the entries of a tar one after the other; the caller takes each one's bytes before the next. */
 export class TarReader {
   readonly #chunks: AsyncIterator<Buffer>;
@@ -64,16 +82,7 @@ export class TarReader {
       await this.#finish();
       return undefined;
     }
-    const header = decode(block);
-    if (!header?.cksumValid) throw corrupt(this.#label, "a tar header is broken");
-    const name = header.path ?? "";
-    if (header.type !== "File" && header.type !== "OldFile") {
-      throw corrupt(this.#label, `its member ${JSON.stringify(name)} is not a regular file (${header.type})`);
-    }
-    if (header.size === undefined || !Number.isSafeInteger(header.size)) {
-      throw corrupt(this.#label, `its member ${JSON.stringify(name)} has no size`);
-    }
-    return { name, size: header.size };
+    return readHeader(block, this.#label);
   }
 
   /** The bytes of the entry just read, in pieces that are valid until the next is asked for. */
@@ -108,9 +117,21 @@ export class TarReader {
   async #finish(): Promise<void> {
     const last = await this.#record("its end");
     if (!last.equals(END.subarray(0, RECORD))) throw corrupt(this.#label, "its end is broken");
-    if (this.#rest.length > 0 || !(await this.#chunks.next()).done) {
-      throw corrupt(this.#label, "there is something after its end");
+    const behind = await this.#behind();
+    const fill = behind.length <= FILL_LIMIT && behind.every((byte) => byte === 0);
+    if (!fill && !isTablePayload(behind)) throw corrupt(this.#label, "there is something after its end");
+  }
+
+  /** What lies behind the end, as far as it could be something of ours. */
+  async #behind(): Promise<Buffer> {
+    const pieces = [Buffer.from(this.#rest)];
+    for (let length = this.#rest.length; length <= TABLE_LIMIT; ) {
+      const { done, value } = await this.#chunks.next();
+      if (done) break;
+      pieces.push(Buffer.from(value));
+      length += value.length;
     }
+    return Buffer.concat(pieces);
   }
 
   async #record(what: string): Promise<Buffer> {

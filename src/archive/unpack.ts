@@ -1,25 +1,29 @@
 /**
- * An archive into an empty folder. The archive may come from anywhere: its first member must be a manifest, and
- * from there on only what the manifest announced is taken: each file in turn, by its name and size, and no other.
- * So no name leads out of the folder, and no more is written than was seen to fit.
+ * A checkpoint of any kind into an empty folder, which is one itself then. Names come from the manifest alone, none
+ * of which leads out of the folder, and no more is written than was seen to fit.
  */
-import { closeSync, openSync, rmSync } from "node:fs";
+import { closeSync, ftruncateSync, openSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { readHead } from "./archive.ts";
-import { checksumOf, compareChecksums, parseChecksums } from "./checksums.ts";
-import { corrupt, diskFull, fileFailure, freeBytes, notACheckpoint } from "./failure.ts";
-import { CREATE, openRegular } from "./io.ts";
-import type { Manifest } from "./manifest.ts";
-import { CHECKSUMS, CHECKSUMS_LIMIT, MANIFEST } from "./names.ts";
-import { SparseWriter } from "./sparse.ts";
-import type { TarReader } from "./tar.ts";
+import type { Held } from "./buffers.ts";
+import { type ByteSource, fileSource } from "./bytes.ts";
+import { checksumOf, serializeChecksums } from "./checksums.ts";
+import { diskFull, fileFailure, freeBytes, notACheckpoint } from "./failure.ts";
+import { readInOrder } from "./in-order.ts";
+import { CREATE, openRegular, writeFully } from "./io.ts";
+import { type Manifest, type ManifestFile, serializeManifest } from "./manifest.ts";
+import { CHECKSUMS, MANIFEST } from "./names.ts";
+import { openWholeReader } from "./open-reader.ts";
+import type { ImageReader } from "./reader.ts";
+import { type CheckpointSource, labelOf } from "./source-folder.ts";
+import { SparseWriter, writeRuns } from "./sparse.ts";
+
+/** Blocks of a file being written at once. */
+const WRITERS = 4;
 
 export interface UnpackOptions {
-  archive: string;
+  source: CheckpointSource;
   /** Exists and is empty; may be /proc/self/fd/N. */
   folder: string;
-  /** What errors call the archive. */
-  label: string;
   /** What errors call the folder. */
   folderLabel: string;
   signal?: AbortSignal;
@@ -27,8 +31,25 @@ export interface UnpackOptions {
 
 /** Resolves with the bytes of all files. On failure the folder is as empty as it was. */
 export async function unpack(options: UnpackOptions): Promise<{ bytes: number }> {
-  const { archive, folder, label, folderLabel } = options;
-  const written: string[] = [];
+  const { source, folder, folderLabel } = options;
+  const target = new Target(options);
+  try {
+    const reader = await openWholeReader(source);
+    if (reader !== undefined) return { bytes: await extract(reader, target) };
+    if (source.kind === "folder") throw new Error("a folder can always be read");
+    return { bytes: await extractInOrder(source.file, target) };
+  } catch (error) {
+    target.clear();
+    const action = `unpack ${labelOf(source)} to ${folderLabel}`;
+    throw fileFailure({ error, action, label: folderLabel, folder });
+  }
+}
+
+/** The same for the archive at a path. */
+export async function unpackFile(
+  options: Omit<UnpackOptions, "source"> & { archive: string; label: string },
+): Promise<{ bytes: number }> {
+  const { archive, label, folder } = options;
   let opened: { fd: number; size: number };
   try {
     opened = openRegular(archive, { follow: true, otherwise: (kind) => notACheckpoint(label, kind) });
@@ -36,79 +57,125 @@ export async function unpack(options: UnpackOptions): Promise<{ bytes: number }>
     throw fileFailure({ error, action: `open ${label}`, label, folder });
   }
   try {
-    return { bytes: await extract(options, opened, written) };
-  } catch (error) {
-    for (const name of written) rmSync(join(folder, name), { force: true });
-    throw fileFailure({ error, action: `unpack ${label} to ${folderLabel}`, label: folderLabel, folder });
+    return await unpack({ ...options, source: { kind: "file", file: fileSource({ ...opened, label }) } });
   } finally {
     closeSync(opened.fd);
   }
 }
 
-async function extract(options: UnpackOptions, opened: { fd: number; size: number }, written: string[]) {
-  const { label } = options;
-  const { manifest, manifestBytes, reader } = await readHead({ ...opened, label });
+async function extract(reader: ImageReader, target: Target): Promise<number> {
   try {
-    checkRoom(options, manifest);
-    const write = fileWriter(options, written);
-    const sums = new Map([[MANIFEST, checksumOf(manifestBytes)]]);
-    await write({ name: MANIFEST, size: manifestBytes.length }, [manifestBytes]);
-    for (const file of manifest.files) {
-      await announced(reader, file, label);
-      sums.set(file.name, await write(file, reader.body(file)));
+    const { manifest, checksums } = reader;
+    target.checkRoom(manifest);
+    const bytes = manifest.shards === undefined ? reader.manifestBytes : withoutShards(manifest);
+    await target.small(MANIFEST, bytes);
+    for (const file of manifest.files) await target.blocks(file, reader.held(file.name, target.signal));
+    if (checksums !== undefined) {
+      await target.small(
+        CHECKSUMS,
+        serializeChecksums(new Map([...checksums, [MANIFEST, checksumOf(bytes)]])),
+      );
     }
-    const last = await announced(reader, { name: CHECKSUMS }, label);
-    const sumBytes = await reader.whole(last, CHECKSUMS_LIMIT);
-    const beyond = await reader.next();
-    if (beyond !== undefined)
-      throw corrupt(label, `it holds ${JSON.stringify(beyond.name)} after ${CHECKSUMS}`);
-    compareChecksums({ expected: parseChecksums(sumBytes, label), actual: sums, label });
-    await write({ name: CHECKSUMS, size: sumBytes.length }, [sumBytes]);
-    return manifest.files.reduce((sum, file) => sum + file.size, 0);
+    return sizeOfFiles(manifest);
   } finally {
-    await reader.close();
+    reader.close();
   }
 }
 
-/** Announced sizes against free ones, before the first byte is written. */
-function checkRoom({ folder, folderLabel }: UnpackOptions, manifest: Manifest): void {
-  const needed = manifest.files.reduce((sum, file) => sum + file.size, 0);
-  const free = freeBytes(folder);
-  if (free !== undefined && needed > free) throw diskFull({ folder, label: folderLabel, needed });
+function withoutShards({ shards: _, ...manifest }: Manifest): Buffer {
+  return serializeManifest(manifest);
 }
 
-/** The next member, which must be the one that is due. */
-async function announced(reader: TarReader, due: { name: string; size?: number }, label: string) {
-  const entry = await reader.next();
-  if (entry === undefined) throw corrupt(label, `${due.name} is missing`);
-  if (entry.name !== due.name) {
-    throw corrupt(
-      label,
-      `it holds ${JSON.stringify(entry.name)} where its manifest announces ${due.name}`,
-      "only archives as `cedana dump` packs them are unpacked: one made by hand may have its files in another order",
-    );
-  }
-  if (due.size !== undefined && entry.size !== due.size) {
-    throw corrupt(label, `${due.name} has ${entry.size} bytes, not ${due.size}`);
-  }
-  return entry;
+async function extractInOrder(source: ByteSource, target: Target): Promise<number> {
+  const { manifest, checksums } = await readInOrder(source, {
+    async begin(manifest, bytes) {
+      target.checkRoom(manifest);
+      await target.small(MANIFEST, bytes);
+    },
+    file: (file, pieces) => target.pieces(file, pieces),
+  });
+  await target.small(CHECKSUMS, serializeChecksums(checksums));
+  return sizeOfFiles(manifest);
 }
 
-/** Writes files into the folder, one at a time, noting their names before they exist; resolves with the hash. */
-function fileWriter({ folder, signal }: UnpackOptions, written: string[]) {
-  const free: Buffer[] = [];
-  return async (file: { name: string; size: number }, pieces: AsyncIterable<Buffer> | Iterable<Buffer>) => {
-    const fd = openSync(join(folder, file.name), CREATE, 0o600);
-    written.push(file.name);
-    const writer = new SparseWriter({ fd, size: file.size, free });
+function sizeOfFiles(manifest: Manifest): number {
+  return manifest.files.reduce((sum, file) => sum + file.size, 0);
+}
+
+/** The folder; it knows what was put into it. */
+class Target {
+  readonly signal: AbortSignal | undefined;
+  readonly #options: UnpackOptions;
+  readonly #written: string[] = [];
+  readonly #free: Buffer[] = [];
+
+  constructor(options: UnpackOptions) {
+    this.#options = options;
+    this.signal = options.signal;
+  }
+
+  /** Announced sizes against free ones, before the first byte is written. */
+  checkRoom(manifest: Manifest): void {
+    const { folder, folderLabel } = this.#options;
+    const needed = sizeOfFiles(manifest);
+    const free = freeBytes(folder);
+    if (free !== undefined && needed > free) throw diskFull({ folder, label: folderLabel, needed });
+  }
+
+  async small(name: string, bytes: Buffer): Promise<void> {
+    const fd = this.#create(name);
+    try {
+      await writeFully(fd, bytes, 0);
+    } finally {
+      closeSync(fd);
+    }
+  }
+
+  async blocks(file: ManifestFile, blocks: AsyncIterable<Held>): Promise<void> {
+    const fd = this.#create(file.name);
+    const writes = new Set<Promise<void>>();
+    let position = 0;
+    try {
+      for await (const { bytes, release } of blocks) {
+        const write = writeRuns(fd, bytes, position).finally(() => {
+          writes.delete(write);
+          release();
+        });
+        write.catch(() => {}); // thrown by the race, or at the end
+        position += bytes.length;
+        writes.add(write);
+        if (writes.size >= WRITERS) await Promise.race(writes);
+      }
+      await Promise.all(writes);
+      ftruncateSync(fd, file.size); // a hole at the end was not written by anything
+    } finally {
+      await Promise.allSettled(writes);
+      closeSync(fd);
+    }
+  }
+
+  /** Resolves with the file's hash. */
+  async pieces(file: ManifestFile, pieces: AsyncIterable<Buffer>): Promise<string> {
+    const writer = new SparseWriter({ fd: this.#create(file.name), size: file.size, free: this.#free });
     try {
       for await (const piece of pieces) {
-        signal?.throwIfAborted();
+        this.signal?.throwIfAborted();
         await writer.write(piece);
       }
       return await writer.finish();
     } finally {
       await writer.close();
     }
-  };
+  }
+
+  clear(): void {
+    for (const name of this.#written) rmSync(join(this.#options.folder, name), { force: true });
+  }
+
+  /** The name is noted before it exists. */
+  #create(name: string): number {
+    const fd = openSync(join(this.#options.folder, name), CREATE, 0o600);
+    this.#written.push(name);
+    return fd;
+  }
 }

@@ -1,21 +1,15 @@
-/** Whether a plain folder still holds what was dumped, and the checksums by which that is known. */
+/** Whether a checkpoint still holds what was dumped, and the checksums by which that is known of a plain folder. */
 import { closeSync, constants, fsyncSync, openSync, renameSync, rmSync, writeSync } from "node:fs";
 import { join } from "node:path";
-import { errnoOf } from "../errors.ts";
-import {
-  BLOCK,
-  type Checksums,
-  checksumOf,
-  compareChecksums,
-  parseChecksums,
-  serializeChecksums,
-  TreeHash,
-} from "./checksums.ts";
+import { BLOCK, type Checksums, checksumOf, RunningHash, serializeChecksums, TreeHash } from "./checksums.ts";
 import { corrupt, fileFailure } from "./failure.ts";
-import { type FolderOptions, openImage, readFolderManifest, readSmall } from "./folder.ts";
+import { type FolderOptions, openImage, readFolderManifest } from "./folder.ts";
+import { readInOrder } from "./in-order.ts";
 import { CREATE, readFully } from "./io.ts";
 import type { Manifest, ManifestFile } from "./manifest.ts";
-import { CHECKSUMS, CHECKSUMS_LIMIT, MANIFEST } from "./names.ts";
+import { CHECKSUMS, MANIFEST } from "./names.ts";
+import { openWholeReader } from "./open-reader.ts";
+import { type CheckpointSource, localFolder } from "./source-folder.ts";
 
 /** Blocks of a file read and hashed at once. */
 const READERS = 4;
@@ -28,14 +22,45 @@ export interface VerifyOptions extends FolderOptions {
 
 /** Throws CHECKPOINT_CORRUPT naming the first file that is not as it was. */
 export async function verifyFolder(options: VerifyOptions): Promise<Manifest> {
-  const { manifest, bytes } = readFolderManifest(options);
-  for (const file of manifest.files) closeSync(openImage({ ...options, file }));
-  const expected = options.content ? readChecksums(options) : undefined;
-  if (expected !== undefined) {
-    const actual = await hashFiles(options, manifest, bytes);
-    compareChecksums({ expected, actual, label: options.label });
+  const source = { kind: "folder" as const, folder: localFolder(options) };
+  return (await verifyCheckpoint(source, options)).manifest;
+}
+
+/**
+ * The same for a checkpoint of any kind, anywhere. `compared`: whether there was something to compare its content
+ * with, and it was; else only names and sizes are known to be right.
+ */
+export async function verifyCheckpoint(
+  source: CheckpointSource,
+  { content, signal }: { content: boolean; signal?: AbortSignal },
+): Promise<{ manifest: Manifest; compared: boolean }> {
+  const reader = await openWholeReader(source);
+  if (reader === undefined) {
+    if (source.kind === "folder") throw new Error("a folder can always be read");
+    const file = (file: ManifestFile, pieces: AsyncIterable<Buffer>) => hashPieces(file, pieces, signal);
+    return { manifest: (await readInOrder(source.file, { file })).manifest, compared: true };
   }
-  return manifest;
+  try {
+    const compared = content && reader.checksums !== undefined;
+    if (compared) await reader.verifyRest(signal);
+    else await reader.checkSizes();
+    return { manifest: reader.manifest, compared };
+  } finally {
+    reader.close();
+  }
+}
+
+async function hashPieces(
+  file: ManifestFile,
+  pieces: AsyncIterable<Buffer>,
+  signal: AbortSignal | undefined,
+): Promise<string> {
+  const hash = new RunningHash(file.size);
+  for await (const piece of pieces) {
+    signal?.throwIfAborted();
+    hash.update(piece);
+  }
+  return hash.digest();
 }
 
 /** Computes checksums.json and puts it into the folder, whole or not at all. */
@@ -60,16 +85,6 @@ export async function addChecksums(options: FolderOptions & { signal?: AbortSign
   } catch (error) {
     rmSync(partial, { force: true });
     throw fileFailure({ error, action: `write the checksums of ${label}`, label, folder });
-  }
-}
-
-function readChecksums(options: FolderOptions): Checksums | undefined {
-  try {
-    const bytes = readSmall({ ...options, name: CHECKSUMS, limit: CHECKSUMS_LIMIT });
-    return parseChecksums(bytes, options.label);
-  } catch (error) {
-    if (errnoOf(error) === "ENOENT") return undefined; // they are added in the background, some time after the dump
-    throw fileFailure({ error, action: `read ${CHECKSUMS} of ${options.label}`, ...options });
   }
 }
 

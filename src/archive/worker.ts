@@ -55,9 +55,9 @@ async function answerRequest(): Promise<ArchiveAnswer> {
 export async function perform(request: ArchiveRequest, signal?: AbortSignal): Promise<number> {
   switch (request.verb) {
     case "pack":
-      return (await (await import("./pack.ts")).pack({ ...request, signal })).size;
+      return (await (await import("./pack.ts")).packFile({ ...request, signal })).size;
     case "unpack":
-      return (await (await import("./unpack.ts")).unpack({ ...request, signal })).bytes;
+      return (await (await import("./unpack.ts")).unpackFile({ ...request, signal })).bytes;
     case "verify":
       await (await import("./verify.ts")).verifyFolder({ ...request, signal });
       return 0;

@@ -4,6 +4,7 @@
  */
 import { closeSync, fstatSync, lstatSync, openSync, readdirSync } from "node:fs";
 import { join } from "node:path";
+import { fileSource } from "../archive/bytes.ts";
 import { FIRST_FD, runArchiveWorker } from "../archive/client.ts";
 import { detectArchive } from "../archive/detect.ts";
 import { type ArchiveRequest, perform } from "../archive/worker.ts";
@@ -19,7 +20,7 @@ export async function archiveWorker(
   signal?: AbortSignal,
   fds: number[] = [],
 ): Promise<{ bytes: number }> {
-  const local = signal?.aborted ? undefined : doneHere(request, identity, fds);
+  const local = signal?.aborted ? undefined : await doneHere(request, identity, fds);
   if (local !== undefined) return { bytes: await perform(local, signal) };
   return runArchiveWorker(request, { command: [...selfCommand(), "__archive"], identity, fds, signal });
 }
@@ -28,7 +29,11 @@ export async function archiveWorker(
  * The request as this process understands it; undefined when it needs a process of its own. What is compressed does:
  * the codecs are native code, and an archive's content may be anything.
  */
-function doneHere(request: ArchiveRequest, identity: Identity, fds: number[]): ArchiveRequest | undefined {
+async function doneHere(
+  request: ArchiveRequest,
+  identity: Identity,
+  fds: number[],
+): Promise<ArchiveRequest | undefined> {
   if (identity.uid !== ownIdentity().uid) return undefined;
   const here = (path: string) => {
     const number = /^\/proc\/self\/fd\/(\d+)$/.exec(path)?.[1];
@@ -37,17 +42,18 @@ function doneHere(request: ArchiveRequest, identity: Identity, fds: number[]): A
   };
   if (request.verb === "unpack") {
     const archive = here(request.archive);
-    return isSmallTar(archive, request.label) ? { ...request, archive } : undefined;
+    return (await isSmallTar(archive, request.label)) ? { ...request, archive } : undefined;
   }
   if (request.verb === "pack" && request.compression !== "tar") return undefined;
   const folder = here(request.folder);
   return isSmall(folder) ? { ...request, folder } : undefined;
 }
 
-function isSmallTar(path: string, label: string): boolean {
+async function isSmallTar(path: string, label: string): Promise<boolean> {
   const fd = openSync(path, "r");
   try {
-    return fstatSync(fd).size <= SMALL.bytes && detectArchive(fd, label) === "tar";
+    const { size } = fstatSync(fd);
+    return size <= SMALL.bytes && (await detectArchive(fileSource({ fd, size, label }))) === "tar";
   } finally {
     closeSync(fd);
   }

@@ -3,7 +3,7 @@ import { chownSync, cpSync, readFileSync, renameSync, rmSync, writeFileSync } fr
 import { join } from "node:path";
 import { type DescMessage, fromBinary, type MessageShape, toBinary } from "@bufbuild/protobuf";
 import { listImages } from "../../src/archive/folder.ts";
-import { pack } from "../../src/archive/pack.ts";
+import { packFile } from "../../src/archive/pack.ts";
 import { headOf, type Image } from "../../src/criu/images/format.ts";
 
 /** Rewrites every record of an image; fields that the schema does not know are kept. */
@@ -52,7 +52,7 @@ export async function forge(options: {
   const files = listImages({ folder: work, label: work });
   writeFileSync(path, JSON.stringify({ ...real, files, ...manifest }));
   if (compression === "none") renameSync(work, target);
-  else await pack({ folder: work, archive: target, compression, sync: false, label: target });
+  else await packFile({ folder: work, archive: target, compression, sync: false, label: target });
   rmSync(work, { recursive: true, force: true });
   if (!Bun.spawnSync(["chown", "-R", String(uid), target]).success) chownSync(target, uid, uid);
   return target;

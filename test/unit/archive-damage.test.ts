@@ -10,8 +10,8 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { listImages } from "../../src/archive/folder.ts";
-import { pack } from "../../src/archive/pack.ts";
-import { unpack } from "../../src/archive/unpack.ts";
+import { packFile } from "../../src/archive/pack.ts";
+import { unpackFile } from "../../src/archive/unpack.ts";
 import { addChecksums, verifyFolder } from "../../src/archive/verify.ts";
 import { failureOf, noise, scratch, writeFolder } from "./archive-fixture.ts";
 
@@ -26,7 +26,7 @@ async function packedBytes(compression: (typeof packed)[number]): Promise<Buffer
   const images = work.folder("images");
   writeFolder(images, small);
   const archive = join(work.path, "x");
-  await pack({ folder: images, archive, compression, sync: false, label: "x" });
+  await packFile({ folder: images, archive, compression, sync: false, label: "x" });
   return readFileSync(archive);
 }
 
@@ -35,7 +35,7 @@ async function refused(bytes: Buffer): Promise<void> {
   const archive = join(work.path, "x");
   writeFileSync(archive, bytes);
   const out = work.folder("out");
-  const failure = await failureOf(() => unpack({ archive, folder: out, label: "x", folderLabel: "out" }));
+  const failure = await failureOf(() => unpackFile({ archive, folder: out, label: "x", folderLabel: "out" }));
   expect(["CHECKPOINT_CORRUPT", "CHECKPOINT_INCOMPATIBLE", "DISK_FULL"]).toContain(failure.reason);
   expect(failure.message).not.toContain("\n");
   expect(readdirSync(out)).toEqual([]);
@@ -78,7 +78,7 @@ for (const compression of packed) {
       writeFileSync(archive, damaged);
       const out = work.folder("out");
       try {
-        await unpack({ archive, folder: out, label: "x", folderLabel: "out" });
+        await unpackFile({ archive, folder: out, label: "x", folderLabel: "out" });
       } catch {
         await refused(damaged);
         continue;
@@ -102,7 +102,7 @@ test("a flipped bit of an image is told by the file's name", async () => {
     label: "x.tar",
     folderLabel: "out",
   };
-  const failure = await failureOf(() => unpack(request));
+  const failure = await failureOf(() => unpackFile(request));
   expect(failure.message).toBe(
     "checkpoint x.tar is damaged: the content of pages-1.img has changed since it was written",
   );

@@ -2,8 +2,8 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import { mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { pack } from "../../src/archive/pack.ts";
-import { unpack } from "../../src/archive/unpack.ts";
+import { packFile } from "../../src/archive/pack.ts";
+import { unpackFile } from "../../src/archive/unpack.ts";
 import { failureOf, noise, scratch, writeFolder } from "./archive-fixture.ts";
 
 /** A disk of 4 MiB and three files beside two folders. Mounting one needs root; without it these tests fail and say so. */
@@ -25,7 +25,7 @@ test("packing to a full disk says so, and leaves it as it was", async () => {
   for (const compression of ["tar", "gzip"] as const) {
     const archive = join(disk, "archive");
     const failure = await failureOf(() =>
-      pack({ folder: images, archive, compression, sync: true, label: "x" }),
+      packFile({ folder: images, archive, compression, sync: true, label: "x" }),
     );
     expect(failure.reason).toBe("DISK_FULL");
     expect(failure.message).toMatch(new RegExp(`^no space left in ${disk}: \\d+ bytes free$`));
@@ -38,10 +38,10 @@ test("unpacking what does not fit says so before it starts", async () => {
   const images = work.folder("images");
   writeFolder(images, { "pages-1.img": noise(6 << 20) });
   const archive = join(work.path, "x");
-  await pack({ folder: images, archive, compression: "zstd", sync: false, label: "x" });
+  await packFile({ folder: images, archive, compression: "zstd", sync: false, label: "x" });
   const out = join(disk, "out");
   mkdirSync(out);
-  const failure = await failureOf(() => unpack({ archive, folder: out, label: "x", folderLabel: out }));
+  const failure = await failureOf(() => unpackFile({ archive, folder: out, label: "x", folderLabel: out }));
   expect(failure.reason).toBe("DISK_FULL");
   expect(failure.message).toMatch(/bytes free, 6291456 bytes needed$/);
   expect(readdirSync(out)).toEqual([]);
@@ -54,11 +54,11 @@ test("a disk that fills up while unpacking is left as it was", async () => {
   const names = ["core-1.img", "core-2.img", "core-3.img", "core-4.img"];
   writeFolder(images, Object.fromEntries(names.map((name) => [name, noise(1000)])));
   const archive = join(work.path, "x");
-  await pack({ folder: images, archive, compression: "tar", sync: false, label: "x" });
+  await packFile({ folder: images, archive, compression: "tar", sync: false, label: "x" });
   const out = join(disk, "out");
   mkdirSync(out);
   // There is room for the bytes, as was checked, but not for another file.
-  const failure = await failureOf(() => unpack({ archive, folder: out, label: "x", folderLabel: out }));
+  const failure = await failureOf(() => unpackFile({ archive, folder: out, label: "x", folderLabel: out }));
   expect(failure.reason).toBe("DISK_FULL");
   expect(readdirSync(out)).toEqual([]);
   rmSync(out, { recursive: true });

@@ -5,9 +5,9 @@ import { gunzipSync } from "node:zlib";
 import { joinAdler32 } from "../../src/archive/encode.ts";
 import { suffixes } from "../../src/archive/names.ts";
 import { openCheckpoint } from "../../src/archive/open.ts";
-import { pack } from "../../src/archive/pack.ts";
+import { packFile } from "../../src/archive/pack.ts";
 import { TarReader, tarHeader } from "../../src/archive/tar.ts";
-import { unpack } from "../../src/archive/unpack.ts";
+import { unpackFile } from "../../src/archive/unpack.ts";
 import { verifyFolder } from "../../src/archive/verify.ts";
 import { ownIdentity } from "../../src/system/caller.ts";
 import { contentOf, failureOf, imageFiles, noise, scratch, writeFolder } from "./archive-fixture.ts";
@@ -20,14 +20,14 @@ for (const compression of packed) {
     const images = work.folder("images");
     const manifest = writeFolder(images);
     const archive = join(work.path, "wrong.suffix");
-    const { size } = await pack({ folder: images, archive, compression, sync: true, label: "x" });
+    const { size } = await packFile({ folder: images, archive, compression, sync: true, label: "x" });
     expect(statSync(archive)).toMatchObject({ size, mode: 0o100600 });
 
     const opened = await openCheckpoint({ path: archive, caller: ownIdentity() });
     expect(opened).toMatchObject({ compression, manifest });
 
     const out = work.folder("out");
-    const { bytes } = await unpack({
+    const { bytes } = await unpackFile({
       archive: `/proc/self/fd/${opened.fd}`,
       folder: out,
       label: "x",
@@ -44,7 +44,7 @@ for (const compression of packed) {
     const images = work.folder("images");
     writeFolder(images);
     const archive = join(work.path, `x${suffixes[compression]}`);
-    await pack({ folder: images, archive, compression, sync: false, label: "x" });
+    await packFile({ folder: images, archive, compression, sync: false, label: "x" });
     const python =
       "import sys, zlib; d = zlib.decompressobj(); sys.stdout.buffer.write(d.decompress(sys.stdin.buffer.read())); assert d.eof and not d.unused_data";
     const readers = {
@@ -70,7 +70,7 @@ test("an archive that was compressed again by standard tools is still a checkpoi
   const images = work.folder("images");
   writeFolder(images);
   const tar = join(work.path, "x.tar");
-  await pack({ folder: images, archive: tar, compression: "tar", sync: false, label: "x" });
+  await packFile({ folder: images, archive: tar, compression: "tar", sync: false, label: "x" });
   const writers = [
     ["gzip", "-c"],
     ["zstd", "-c", "-q"],
@@ -82,7 +82,7 @@ test("an archive that was compressed again by standard tools is still a checkpoi
     const archive = join(work.path, `again-${index}`);
     Bun.spawnSync(writer, { stdin: Bun.file(tar), stdout: Bun.file(archive) });
     const out = work.folder(`out-${index}`);
-    await unpack({ archive, folder: out, label: "x", folderLabel: "out" });
+    await unpackFile({ archive, folder: out, label: "x", folderLabel: "out" });
     expect(contentOf(out)).toEqual(imageFiles());
   }
 });
@@ -92,9 +92,9 @@ test("runs of zeroes become holes", async () => {
   const images = work.folder("images");
   writeFolder(images, { "pages-1.img": Buffer.concat([noise(100_000), Buffer.alloc(8 << 20)]) });
   const archive = join(work.path, "x.tar");
-  await pack({ folder: images, archive, compression: "tar", sync: false, label: "x" });
+  await packFile({ folder: images, archive, compression: "tar", sync: false, label: "x" });
   const out = work.folder("out");
-  await unpack({ archive, folder: out, label: "x", folderLabel: "out" });
+  await unpackFile({ archive, folder: out, label: "x", folderLabel: "out" });
   const stat = statSync(join(out, "pages-1.img"));
   expect(stat.size).toBe(100_000 + (8 << 20));
   expect(stat.blocks * 512).toBeLessThan(300_000);
@@ -127,12 +127,12 @@ test("packing never overwrites, and leaves nothing when it fails", async () => {
   const archive = join(work.path, "x.tar.gz");
   writeFileSync(archive, "precious");
   const request = { folder: images, archive, compression: "gzip", sync: false, label: "x" } as const;
-  expect(await failureOf(() => pack(request))).toMatchObject({ reason: "PATH_NOT_USABLE" });
+  expect(await failureOf(() => packFile(request))).toMatchObject({ reason: "PATH_NOT_USABLE" });
   expect(readFileSync(archive, "utf8")).toBe("precious");
 
   writeFileSync(join(images, "pages-2.img"), "short");
   const other = join(work.path, "y.tar.gz");
-  const failure = await failureOf(() => pack({ ...request, archive: other }));
+  const failure = await failureOf(() => packFile({ ...request, archive: other }));
   expect(failure).toMatchObject({ reason: "CHECKPOINT_CORRUPT" });
   expect(failure.message).toContain("pages-2.img has 5 bytes, not 1048576");
   expect(existsSync(other)).toBe(false);
@@ -145,7 +145,7 @@ test("a cancelled pack leaves nothing", async () => {
   const archive = join(work.path, "x.tar.gz");
   const signal = AbortSignal.abort(new Error("stop"));
   await expect(
-    pack({ folder: images, archive, compression: "gzip", sync: false, label: "x", signal }),
+    packFile({ folder: images, archive, compression: "gzip", sync: false, label: "x", signal }),
   ).rejects.toThrow("stop");
   expect(existsSync(archive)).toBe(false);
 });
@@ -156,7 +156,7 @@ test("gzip members are what every gzip reads as one", async () => {
   writeFolder(images);
   chmodSync(images, 0o500);
   const [tar, gzip] = [join(work.path, "x.tar"), join(work.path, "x.gz")];
-  await pack({ folder: images, archive: tar, compression: "tar", sync: false, label: "x" });
-  await pack({ folder: images, archive: gzip, compression: "gzip", sync: false, label: "x" });
+  await packFile({ folder: images, archive: tar, compression: "tar", sync: false, label: "x" });
+  await packFile({ folder: images, archive: gzip, compression: "gzip", sync: false, label: "x" });
   expect(gunzipSync(readFileSync(gzip)).equals(readFileSync(tar))).toBe(true);
 });

@@ -11,7 +11,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
-import { pack } from "../../src/archive/pack.ts";
+import { packFile } from "../../src/archive/pack.ts";
 import {
   createPartial,
   discard,
@@ -41,7 +41,7 @@ test("an archive is published under its name and suffix, and the images are gone
   using work = scratch();
   const partial = createPartial({ dir: work.path, name: "x" });
   writeFolder(partial.images);
-  await pack({
+  await packFile({
     folder: partial.images,
     archive: partial.archive,
     compression: "zstd",
@@ -73,7 +73,7 @@ test("a name that was taken meanwhile is not overwritten, and the images are sti
     using work = scratch();
     const partial = createPartial({ dir: work.path, name: "x" });
     writeFolder(partial.images);
-    await pack({
+    await packFile({
       folder: partial.images,
       archive: partial.archive,
       compression: "tar",
@@ -165,7 +165,7 @@ test("a checkpoint's size is what it takes on disk", async () => {
   expect(sizeOf(folder)).toBeGreaterThanOrEqual(1 << 20);
   expect(sizeOf(folder)).toBeLessThan((1 << 20) + 65536);
   const archive = join(work.path, "x.tar");
-  const { size } = await pack({ folder, archive, compression: "tar", sync: false, label: "x" });
+  const { size } = await packFile({ folder, archive, compression: "tar", sync: false, label: "x" });
   expect(sizeOf(archive)).toBe(size);
 });
 
@@ -174,7 +174,7 @@ test("a checkpoint is removed, folder or archive, with the logs a restore left",
   const folder = work.folder("x");
   writeFolder(folder);
   const archive = join(work.path, "x.tar.lz4");
-  await pack({ folder, archive, compression: "lz4", sync: false, label: "x" });
+  await packFile({ folder, archive, compression: "lz4", sync: false, label: "x" });
   writeFileSync(join(folder, "restore.log"), "log");
   await removeCheckpoint(folder, caller);
   await removeCheckpoint(archive, caller);

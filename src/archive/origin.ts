@@ -1,0 +1,24 @@
+/** What each kind of checkpoint must know to be read file by file, block by block (`reader.ts`). */
+import type { Held } from "./buffers.ts";
+import type { Checksums } from "./checksums.ts";
+import type { Manifest, ManifestFile } from "./manifest.ts";
+
+export type CheckpointKind = "folder" | "archive" | "shards";
+
+export interface Origin {
+  readonly kind: CheckpointKind;
+  readonly label: string;
+  readonly manifest: Manifest;
+  /** As they were read: restoring to a folder writes these. */
+  readonly manifestBytes: Buffer;
+  /** Undefined for a plain folder that has none yet. */
+  readonly checksums: Checksums | undefined;
+  open(file: ManifestFile): Promise<OpenImage>;
+  close(): void;
+}
+
+export interface OpenImage {
+  /** Block `index` (BLOCK bytes, the last one fewer); several at once, in any order. */
+  block(index: number): Promise<Held>;
+  close(): void;
+}
