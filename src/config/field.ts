@@ -57,22 +57,24 @@ function isBoolean(value: unknown): value is boolean {
   return typeof value === "boolean";
 }
 
-/** A whole number, both limits included. */
+/** A whole number, both limits included; `off` is one more that is allowed. */
 export function integer(
   fallback: number,
   help: string,
-  limits: Notes & { min: number; max?: number },
+  limits: Notes & { min: number; max?: number; off?: number },
 ): Field<number> {
+  const { min, off } = limits;
   const max = limits.max ?? Number.MAX_SAFE_INTEGER;
   const holds = (value: unknown): value is number =>
-    typeof value === "number" && Number.isSafeInteger(value) && value >= limits.min && value <= max;
+    typeof value === "number" &&
+    Number.isSafeInteger(value) &&
+    ((value >= min && value <= max) || value === off);
+  const range =
+    limits.max === undefined ? `a whole number from ${min}` : `a whole number from ${min} to ${max}`;
   return {
     ...common(help, limits),
     default: fallback,
-    allowed:
-      limits.max === undefined
-        ? `a whole number from ${limits.min}`
-        : `a whole number from ${limits.min} to ${max}`,
+    allowed: off === undefined ? range : `${off}, or ${range}`,
     read(raw) {
       const value = typeof raw === "string" && /^-?\d+$/.test(raw) ? Number(raw) : raw;
       return holds(value) ? value : undefined;

@@ -29,8 +29,19 @@ export const schema = {
   checkpoint: {
     dir: text("/tmp", "folder that checkpoints are created in"),
     compression: choice(compressions, "tar", "how checkpoints are packed"),
-    streams: integer(0, "parallel streams of a checkpoint, 0 for none", { min: 0, max: 1024 }),
-    stream_memory_limit: integer(0, "bytes a stream may buffer, 0 for no limit", { min: 0 }),
+    level: integer(
+      0,
+      "how hard to compress, 0 for the fastest; gzip and zlib go to 9, zstd to 22, lz4 has one",
+      {
+        min: 0,
+        max: 22,
+      },
+    ),
+    streams: integer(0, "shards that a checkpoint is streamed to, 0 for none", { min: 2, max: 64, off: 0 }),
+    stream_memory_limit: integer(0, "MB of memory that a streamed checkpoint is held in at most, 0 for 64", {
+      min: 0,
+      max: 1 << 20,
+    }),
     async: toggle(false, "return before the checkpoint is stored"),
     sync: toggle(true, "flush a checkpoint to disk before it is published"),
   },

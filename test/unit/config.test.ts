@@ -103,7 +103,7 @@ describe("what is wrong is named", () => {
     ],
     [
       { json: '{"checkpoint":{"streams":-1}}' },
-      "--config: key checkpoint.streams: must be a whole number from 0 to 1024, got -1",
+      "--config: key checkpoint.streams: must be 0, or a whole number from 2 to 64, got -1",
     ],
     [
       { json: '{"checkpoint":{"sync":"maybe"}}' },

@@ -4,30 +4,27 @@ import { ROW, type Row, writeRow } from "./index-file.ts";
 
 export class RowTable {
   #rows = Buffer.alloc(ROW);
-  #written = 0;
-  /** Blocks of the file, once its last one has come. */
-  #count: number | undefined;
-  #size = 0;
+  #bytes = 0;
+  #size: number | undefined;
 
-  /** `length`: bytes of the block. The last one may have none, where the one before it was full. */
-  add(index: number, row: Row, { length, last }: { length: number; last: boolean }): void {
-    if (last) {
-      this.#size = index * BLOCK + length;
-      this.#count = Math.ceil(this.#size / BLOCK);
-    }
-    if (length === 0) return;
+  /** `length`: bytes of the block. */
+  add(index: number, row: Row, length: number): void {
     if ((index + 1) * ROW > this.#rows.length) {
       const larger = Buffer.alloc(Math.max(2 * this.#rows.length, (index + 1) * ROW));
       this.#rows.copy(larger);
       this.#rows = larger;
     }
     writeRow(this.#rows, index, row);
-    this.#written += 1;
+    this.#bytes += length;
   }
 
-  /** Undefined until every block is there. */
+  end(size: number): void {
+    this.#size = size;
+  }
+
+  /** Undefined until the end is known and every block there. */
   whole(): { size: number; rows: Buffer } | undefined {
-    if (this.#count === undefined || this.#written !== this.#count) return undefined;
-    return { size: this.#size, rows: this.#rows.subarray(0, this.#count * ROW) };
+    if (this.#size === undefined || this.#bytes !== this.#size) return undefined;
+    return { size: this.#size, rows: this.#rows.subarray(0, Math.ceil(this.#size / BLOCK) * ROW) };
   }
 }

@@ -21,9 +21,8 @@ export interface FileBlock {
   /** Of an image (`isImageName`). */
   name: string;
   index: number;
-  /** BLOCK bytes; fewer, or none, in the last one. */
+  /** BLOCK bytes; fewer, but at least one, in the file's last. */
   bytes: Buffer;
-  last: boolean;
 }
 
 export class ShardWriter {
@@ -53,29 +52,29 @@ export class ShardWriter {
   }
 
   /** Resolves when the block is in its sink and the bytes may be used again. Any number at once. */
-  async write({ name, index, bytes, last }: FileBlock): Promise<void> {
-    let table = this.#files.get(name);
-    if (table === undefined) {
-      table = new RowTable();
-      this.#files.set(name, table);
-    }
+  async write({ name, index, bytes }: FileBlock): Promise<void> {
+    const table = this.#tableOf(name);
     const digest = Bun.hash.xxHash3(bytes);
-    const block = { length: bytes.length, last };
-    if (bytes.length === 0 || isZero(bytes)) {
-      table.add(index, { shard: 0, offset: 0, stored: 0, digest }, block);
+    if (isZero(bytes)) {
+      table.add(index, { shard: 0, offset: 0, stored: 0, digest }, bytes.length);
       return;
     }
     const encoded = this.#encoder === undefined ? bytes : await this.#encoder.encode(bytes);
     const shard = this.#leastQueued();
     const { offset, written } = this.#at(shard).append(bytes, encoded);
     await written;
-    table.add(index, { shard, offset, stored: encoded.length, digest }, block);
+    table.add(index, { shard, offset, stored: encoded.length, digest }, bytes.length);
     if (encoded !== bytes) release(encoded);
   }
 
+  /** The file has `size` bytes, all of which have been or will be written. It may have none. */
+  end(name: string, size: number): void {
+    this.#tableOf(name).end(size);
+  }
+
   /**
-   * After the last block of every file: ends all shards. Resolves with the files for the manifest, in the order of
-   * names, and the bytes of all shards. Throws where a file has no end, or a hole in it.
+   * After every file's end: ends all shards. Resolves with the files for the manifest, in the order of
+   * names, and the bytes of all shards. Throws where a file is not whole.
    */
   async finish(): Promise<{ files: ManifestFile[]; bytes: number }> {
     const files = [...this.#whole()].map(([name, { size }]) => ({ name, size }));
@@ -96,6 +95,15 @@ export class ShardWriter {
   /** Removes all shards, finished or not; after the last `write` was settled. */
   async abort(): Promise<void> {
     await Promise.all(this.#shards.map((shard) => shard.abort()));
+  }
+
+  #tableOf(name: string): RowTable {
+    let table = this.#files.get(name);
+    if (table === undefined) {
+      table = new RowTable();
+      this.#files.set(name, table);
+    }
+    return table;
   }
 
   /** Every file with its size and rows, in the order of names. */
