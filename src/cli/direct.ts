@@ -6,6 +6,7 @@ import type { Config } from "../config/schema.ts";
 import type { DumpOptions, JobView, RestoreOptions, RunOptions } from "../engine/api.ts";
 import { createContext, type EngineContext } from "../engine/context.ts";
 import { type DumpResult, dump } from "../engine/dump.ts";
+import type { Progress } from "../engine/progress.ts";
 import { restore } from "../engine/restore.ts";
 import { runInForeground } from "../engine/run_foreground.ts";
 import type { Finished } from "../engine/steps.ts";
@@ -44,19 +45,32 @@ function openContext(config: Config): { context: EngineContext; close(): void } 
   }
 }
 
-export async function dumpDirect(
-  config: Config,
-  options: DumpOptions,
-): Promise<DumpResult & { profile: Profile }> {
+export interface DirectDump {
+  dumped: Promise<DumpResult & { profile: Profile }>;
+  /** How far it has come, until it is over or `signal` aborts. */
+  watch(signal: AbortSignal): AsyncIterable<Progress>;
+}
+
+export function dumpDirect(config: Config, options: DumpOptions): DirectDump {
   const { context, close } = openContext(config);
-  try {
-    const { value, profile } = await dump(context, options);
-    return { ...value, profile };
-  } finally {
-    // Nobody stays behind to do it.
-    await context.background.finished();
-    close();
-  }
+  const { caller } = options;
+  const id = crypto.randomUUID();
+  const work = async () => {
+    try {
+      const { value, profile } = await dump(context, { ...options, operation: id });
+      return { ...value, profile };
+    } finally {
+      // Nobody stays behind to do it.
+      await context.background.finished();
+      close();
+    }
+  };
+  return {
+    dumped: work(),
+    watch: async function* (signal) {
+      yield* (await context.operations.find({ id, caller, signal })).watch(signal);
+    },
+  };
 }
 
 export async function runDirect(config: Config, options: RunOptions): Promise<InForeground> {

@@ -16,6 +16,7 @@ import { ownIdentity } from "../system/caller.ts";
 import type { Call } from "./command.ts";
 import { configOf } from "./context.ts";
 import { dumpDirect, restoreDirect, runDirect } from "./direct.ts";
+import type { Started } from "./operation.ts";
 import { reportProfile, writePidFile, writeResultFile } from "./result.ts";
 
 /** Runs the job and resolves with its exit status. */
@@ -50,19 +51,22 @@ export async function restoreForeground(
   return statusOf(call, job.jid, await exit);
 }
 
-export async function dumpForeground(
+export function dumpForeground(
   call: Call,
   request: MessageInitShape<typeof DumpRequestSchema>,
   signal: AbortSignal,
-): Promise<DumpResponse> {
+): Started<DumpResponse> {
   const config = configOf(call);
   const options = { ...requests.dump(create(DumpRequestSchema, request)), caller: ownIdentity(), signal };
-  const { checkpoint, frozenUs, profile } = await dumpDirect(config, options);
-  return create(DumpResponseSchema, {
-    checkpoint: convert.checkpoint(checkpoint),
-    frozenUs: BigInt(Math.round(frozenUs)),
-    profile: convert.profile(config.profiling.enabled, profile),
-  });
+  const { dumped, watch } = dumpDirect(config, options);
+  const answer = dumped.then(({ checkpoint, frozenUs, profile }) =>
+    create(DumpResponseSchema, {
+      checkpoint: convert.checkpoint(checkpoint),
+      frozenUs: BigInt(Math.round(frozenUs)),
+      profile: convert.profile(config.profiling.enabled, profile),
+    }),
+  );
+  return { answer, watch };
 }
 
 function statusOf({ io }: Call, jid: string, exit: JobExit): number {

@@ -51,15 +51,3 @@ function listens({ address, protocol }: Config): Promise<boolean> {
     socket.once("error", () => end(false));
   });
 }
-
-/** Runs a call that Ctrl+C and SIGTERM undo rather than abandon; the second one ends this process as usual. */
-export async function interruptibly<T>(run: (signal: AbortSignal) => Promise<T>): Promise<T> {
-  const controller = new AbortController();
-  const abort = () => controller.abort();
-  process.once("SIGINT", abort).once("SIGTERM", abort);
-  try {
-    return await run(controller.signal);
-  } finally {
-    process.off("SIGINT", abort).off("SIGTERM", abort);
-  }
-}

@@ -52,15 +52,16 @@ async function dump(call: DumpCall, target: Target): Promise<number> {
     leaveRunning: args["leave-running"],
     criu: criuOf(args),
   };
-  const { interruptibly, withDaemon } = await import("../session.ts");
+  const { inDaemon, operate } = await import("../operation.ts");
   if (args["no-server"]) {
     const { dumpForeground } = await import("../foreground.ts");
-    await report(call, await interruptibly((signal) => dumpForeground(call, request, signal)));
+    await report(call, await operate(call, "dump", (signal) => dumpForeground(call, request, signal)));
     return 0;
   }
+  const { withDaemon } = await import("../session.ts");
   await withDaemon(call, async (daemon, { profiling }) => {
     const asked = { ...request, profiling: profiling.enabled };
-    await report(call, await interruptibly((signal) => daemon.dump(asked, { signal })));
+    await report(call, await operate(call, "dump", inDaemon(daemon, daemon.dump, asked)));
   });
   return 0;
 }

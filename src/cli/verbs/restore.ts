@@ -98,10 +98,11 @@ async function restore(
     const files = { pid: args["pid-file"], result: args["result-file"] };
     return restoreForeground(call, { ...request, ...(await sourceOf()) }, files);
   }
-  const { interruptibly, withDaemon } = await import("../session.ts");
+  const { inDaemon, operate } = await import("../operation.ts");
+  const { withDaemon } = await import("../session.ts");
   return withDaemon(call, async (daemon, config) => {
     const asked = { ...request, ...(await sourceOf(daemon)), profiling: config.profiling.enabled };
-    const response = await interruptibly((signal) => daemon.restore(asked, { signal }));
+    const response = await operate(call, "restore", inDaemon(daemon, daemon.restore, asked));
     const { writeResultFile } = await import("../result.ts");
     writeResultFile(args["result-file"], response);
     const { followStarted } = await import("../started.ts");
