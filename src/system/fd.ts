@@ -28,6 +28,15 @@ export function growPipe(fd: number, bytes: number): void {
   libc.fcntl(fd, F_SETPIPE_SZ, bytes);
 }
 
+const FIONREAD = 0x541b;
+
+/** Bytes in a pipe that nobody has read yet; either of its ends tells. */
+export function unreadIn(fd: number): number {
+  const bytes = new Int32Array(1);
+  check("FIONREAD", libc.ioctl(fd, BigInt(FIONREAD), ptr(bytes)));
+  return bytes[0] ?? 0;
+}
+
 /** A file in memory that holds `text`: hands data to a child without a limit, a path or a blocked writer. */
 export function memoryFile(name: string, text: string): number {
   const path = cString(name);

@@ -43,6 +43,7 @@ const { symbols } = dlopen(libcName, {
   poll: { args: ["ptr", "u64", "i32"], returns: "i32" },
   read: { args: ["i32", "u64", "u64"], returns: "i64" },
   write: { args: ["i32", "u64", "u64"], returns: "i64" },
+  vmsplice: { args: ["i32", "ptr", "u64", "u32"], returns: "i64" },
   syscall: { args: ["i64", "i64", "i64", "i64", "i64", "i64"], returns: "i64" },
 });
 

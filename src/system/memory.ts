@@ -34,10 +34,26 @@ export function readTo(fd: number, address: number, length: number): number | "e
   }
 }
 
-/** Bytes written from `address`: "full" when there is no room yet, "broken" when nobody will read them. */
-export function writeFrom(fd: number, address: number, length: number): number | "full" | "broken" {
+/** Bytes, "full" when there is no room yet, "broken" when nobody will read them. */
+export type Written = number | "full" | "broken";
+
+/** Writes what is at `address` to a non-blocking descriptor. */
+export function writeFrom(fd: number, address: number, length: number): Written {
+  return written(() => libc.write(fd, address, length));
+}
+
+const SPLICE_F_NONBLOCK = 2;
+
+/** The same for a pipe, without a copy: the memory must stay as it is until it was read out of the pipe. */
+export function lendFrom(fd: number, address: number, length: number): Written {
+  // struct iovec
+  const part = new BigUint64Array([BigInt(address), BigInt(length)]);
+  return written(() => libc.vmsplice(fd, ptr(part), 1, SPLICE_F_NONBLOCK));
+}
+
+function written(call: () => number | bigint): Written {
   for (;;) {
-    const bytes = Number(libc.write(fd, address, length));
+    const bytes = Number(call());
     if (bytes >= 0) return bytes;
     const code = errno();
     if (code === EAGAIN) return "full";

@@ -15,15 +15,15 @@ export interface Watch {
 
 const events = { bytes: POLLIN, room: POLLOUT, nothing: 0 };
 
-/** Waits until at least one is ready or broken, and tells each that is. Blocks its thread. */
-export function poll(watches: readonly Watch[]): void {
+/** Waits until one is ready or broken, or for `timeout` ms, and tells each that is. Blocks its thread. */
+export function poll(watches: readonly Watch[], timeout = -1): void {
   // struct pollfd { int fd; short events, revents; }
   const list = new Int32Array(watches.length * 2);
   watches.forEach((watch, index) => {
     list[2 * index] = watch.fd;
     list[2 * index + 1] = events[watch.for];
   });
-  while (libc.poll(ptr(list), watches.length, -1) < 0) if (errno() !== EINTR) check("poll", -1);
+  while (libc.poll(ptr(list), watches.length, timeout) < 0) if (errno() !== EINTR) check("poll", -1);
   watches.forEach((watch, index) => {
     if ((list[2 * index + 1] ?? 0) >>> 16 !== 0) watch.ready();
   });

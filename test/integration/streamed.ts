@@ -13,7 +13,7 @@ import { join } from "node:path";
 import { isImageName } from "../../src/archive/names.ts";
 import { locateCriu } from "../../src/criu/locate.ts";
 import { type CaptureOptions, capture } from "../../src/criu/streamer/capture.ts";
-import { serve } from "../../src/criu/streamer/serve.ts";
+import { type Piece, serve } from "../../src/criu/streamer/serve.ts";
 import { until } from "./client.ts";
 import { workload } from "./victim.ts";
 
@@ -81,7 +81,7 @@ export class Streamed implements Disposable {
     return capture({ ...options, ...more });
   }
 
-  serve(open: (name: string) => Promise<AsyncIterable<Uint8Array> | undefined>) {
+  serve(open: (name: string) => Promise<AsyncIterable<Piece> | undefined>) {
     return serve({ imagesDir: this.dir, uid: this.#uid, open });
   }
 
@@ -111,6 +111,6 @@ export class Streamed implements Disposable {
 }
 
 /** Pieces as a restore asks for them. */
-export async function* pieces(blocks: Buffer[]): AsyncGenerator<Uint8Array> {
-  yield* blocks;
+export async function* pieces(blocks: Buffer[], onRelease = () => {}): AsyncGenerator<Piece> {
+  for (const bytes of blocks) yield { bytes, release: onRelease };
 }

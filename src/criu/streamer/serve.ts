@@ -10,12 +10,20 @@ export interface ServeOptions {
   /** CRIU's user: the socket is given to it, and only its connection is taken. */
   uid: number;
   /**
-   * The image of that name, undefined when there is none. A piece must stay as it is until the next is asked for. What
-   * it throws fails the restore. It is left early (`return`) when CRIU closes the image before its end.
+   * The image of that name, undefined when there is none. What it throws fails the restore. It is left early (`return`)
+   * when CRIU closes the image before its end.
    */
-  open(name: string): Promise<AsyncIterable<Uint8Array> | undefined>;
+  open(name: string): Promise<AsyncIterable<Piece> | undefined>;
   /** Aborting closes CRIU's pipes, so that its restore fails. */
   signal?: AbortSignal;
+}
+
+/** Consecutive bytes of an image. 1 MiB each is best; some two or three are held at once for each image that is read. */
+export interface Piece {
+  /** To stay as they are until released. */
+  bytes: Uint8Array;
+  /** Called once for each: CRIU has them, or will not take them. Maybe after the image's last piece was asked for. */
+  release(): void;
 }
 
 export interface Served {
@@ -34,6 +42,11 @@ export interface Serving extends AsyncDisposable {
    * tree must not run before every image was.
    */
   done: Promise<Served[]>;
+  /**
+   * Resolves when every image that was asked for so far is done. CRIU closes its connection only after the tree runs: what is to be
+   * known before that is to be asked at its post-restore hook, when it has read all that it needs.
+   */
+  idle(): Promise<void>;
   /** Ends it; resolves when its descriptors are closed. */
   [Symbol.asyncDispose](): Promise<void>;
 }
@@ -44,6 +57,12 @@ export function serve({ imagesDir, uid, open, signal }: ServeOptions): Serving {
   const served: Served[] = [];
   /** What waits for a file's piece to be taken: with false when CRIU has closed it. */
   const waiting = new Map<number, (taken: boolean) => void>();
+  /** Pieces that the thread has, by file, oldest first. */
+  const lent = new Map<number, Piece[]>();
+  const releaseAll = (file: number) => {
+    for (const piece of lent.get(file) ?? []) piece.release();
+    lent.delete(file);
+  };
   const closed = new Set<number>();
   const { promise: done, resolve, reject } = Promise.withResolvers<Served[]>();
   const thread = startThread<ServeMessage>(
@@ -58,16 +77,21 @@ export function serve({ imagesDir, uid, open, signal }: ServeOptions): Serving {
   let gone = false;
   let sending = 0;
   let complete = false;
+  let whenIdle: (() => void)[] = [];
   const finish = () => {
-    if (complete && sending === 0) resolve(served);
+    if (sending > 0) return;
+    for (const wake of whenIdle) wake();
+    whenIdle = [];
+    if (complete) resolve(served);
   };
   const onAbort = () => fail(signal?.reason);
   signal?.addEventListener("abort", onAbort, { once: true });
   const ended = thread.ended.then(() => {
     signal?.removeEventListener("abort", onAbort);
     // Not before: until then the thread may be reading the piece's memory.
-    for (const wake of waiting.values()) wake(false);
     gone = true;
+    for (const file of lent.keys()) releaseAll(file);
+    for (const wake of waiting.values()) wake(false);
     if (!complete)
       reject(new CedanaError({ reason: "CANCELLED", message: "CRIU's images are no longer served" }));
   });
@@ -85,11 +109,15 @@ export function serve({ imagesDir, uid, open, signal }: ServeOptions): Serving {
             finish();
           });
         break;
-      case "written":
+      case "taken":
         waiting.get(message.file)?.(true);
+        break;
+      case "released":
+        lent.get(message.file)?.shift()?.release();
         break;
       case "closed":
         closed.add(message.file);
+        releaseAll(message.file);
         waiting.get(message.file)?.(false);
         break;
       case "complete":
@@ -108,20 +136,24 @@ export function serve({ imagesDir, uid, open, signal }: ServeOptions): Serving {
     let bytes = 0;
     let early = false;
     for await (const piece of pieces) {
-      if (piece.length === 0) continue;
       early = !(await write(file, piece));
       if (early) break;
-      bytes += piece.length;
+      bytes += piece.bytes.length;
     }
     thread.order({ order: "end", file });
     closed.delete(file);
     served.push({ name, bytes, early });
   }
 
-  async function write(file: number, piece: Uint8Array): Promise<boolean> {
-    if (gone || closed.has(file)) return false;
+  async function write(file: number, piece: Piece): Promise<boolean> {
+    const isOver = gone || closed.has(file);
+    if (isOver || piece.bytes.length === 0) {
+      piece.release();
+      return !isOver;
+    }
+    lent.set(file, [...(lent.get(file) ?? []), piece]);
     const taken = new Promise<boolean>((wake) => waiting.set(file, wake));
-    thread.order({ order: "write", file, address: addressOf(piece), length: piece.length });
+    thread.order({ order: "write", file, address: addressOf(piece.bytes), length: piece.bytes.length });
     try {
       return await taken;
     } finally {
@@ -131,6 +163,11 @@ export function serve({ imagesDir, uid, open, signal }: ServeOptions): Serving {
 
   return {
     done,
+    idle: () =>
+      new Promise((wake) => {
+        whenIdle.push(wake);
+        finish();
+      }),
     [Symbol.asyncDispose]: async () => {
       thread.stop();
       await ended;
