@@ -39,13 +39,16 @@ interface Running {
 /** What CRIU says before it has opened its log: mostly of options that it does not understand. */
 const stderrName = "criu.stderr";
 
-async function start(
-  criu: Criu,
-  args: string[],
-  fds: number[],
-  env: Record<string, string>,
-  stdin?: number,
-): Promise<Running> {
+interface Start {
+  args: string[];
+  fds: number[];
+  env: Record<string, string>;
+  stdin?: number;
+  /** In a session of its own, where no Ctrl+C of a terminal's reaches it. */
+  session: boolean;
+}
+
+async function start(criu: Criu, { args, fds, env, stdin, session }: Start): Promise<Running> {
   const { O_RDWR, O_WRONLY, O_CREAT, O_NOFOLLOW, O_TRUNC } = constants;
   const nothing = openSync("/dev/null", O_RDWR);
   const stderr = openSync(`${criu.workDir}/${stderrName}`, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0o600);
@@ -60,7 +63,8 @@ async function start(
         nothing,
         ...fds,
       ];
-      return Bun.spawn(command, { stdio, env: { ...cleanEnvironment(), ...env }, cwd: "/" });
+      const environment = { ...cleanEnvironment(), ...env };
+      return Bun.spawn(command, { stdio, env: environment, cwd: "/", detached: session });
     }
     const started = await startAs(
       {
@@ -70,7 +74,7 @@ async function start(
         env: Object.entries({ ...cleanEnvironment(), ...env }).map(([key, value]) => `${key}=${value}`),
         cwd: "/",
         umask: 0o077,
-        session: false,
+        session,
         terminal: false,
         inherit: fds.map((_, index) => firstFd + index),
       },
@@ -147,7 +151,8 @@ export async function criuDump(criu: Criu, choices: DumpChoices, hookScript: str
       actionScript: hook === undefined ? undefined : hookScript,
     });
     const env = { CEDANA_HOOK_OUT: String(firstFd + 2), CEDANA_HOOK_IN: String(firstFd + 3) };
-    running = await start(criu, args, fds, env);
+    // CRIU must live to let the tree go: whoever wants it cancelled tells us.
+    running = await start(criu, { args, fds, env, session: true });
   } finally {
     hook?.handedOver();
     closeSync(imagesFd);
@@ -200,13 +205,14 @@ export async function criuRestore(criu: Criu, choices: RestoreChoices): Promise<
       unprivileged: criu.identity.kind === "user",
       inherit: choices.inherit.map(({ key }, index) => ({ fd: firstFd + 2 + index, key })),
     });
-    const running = await start(
-      criu,
+    const running = await start(criu, {
       args,
-      [imagesFd, workFd, ...choices.inherit.map(({ fd }) => fd)],
-      choices.verdict === undefined ? {} : { CEDANA_VERDICT: choices.verdict },
-      choices.terminal,
-    );
+      fds: [imagesFd, workFd, ...choices.inherit.map(({ fd }) => fd)],
+      env: choices.verdict === undefined ? {} : { CEDANA_VERDICT: choices.verdict },
+      stdin: choices.terminal,
+      // A shell's job comes back in our session.
+      session: false,
+    });
     await success(running, criu);
     return Number(readFileSync(`${criu.workDir}/${pidFileName}`, "utf8").trim());
   } finally {
