@@ -65,19 +65,26 @@ export function takeTable(format: Packed, placed: Buffer, length: number): Buffe
   const [head, part, tail] =
     format === "gzip" ? [GZIP_HEAD, GZIP_PART, GZIP_TAIL] : [STORED_HEAD, STORED_PART, 0];
   const taken: Buffer[] = [];
-  for (let left = length, at = head; left > 0; ) {
-    const size = Math.min(left, part);
+  let at = head;
+  for (const size of partSizes(length, part)) {
     taken.push(placed.subarray(at, at + size));
-    left -= size;
     at += size + tail + head;
   }
   return Buffer.concat(taken);
 }
 
-function parts(payload: Buffer, size: number): Buffer[] {
-  return Array.from({ length: Math.ceil(payload.length / size) }, (_, index) =>
-    payload.subarray(index * size, (index + 1) * size),
-  );
+/** All are full but the first: so the footer is never torn in two. */
+function partSizes(length: number, most: number): number[] {
+  const count = Math.ceil(length / most);
+  return Array.from({ length: count }, (_, index) => (index === 0 ? length - (count - 1) * most : most));
+}
+
+function parts(payload: Buffer, most: number): Buffer[] {
+  let at = 0;
+  return partSizes(payload.length, most).map((size) => {
+    at += size;
+    return payload.subarray(at - size, at);
+  });
 }
 
 const gzipTail = Buffer.from([3, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
