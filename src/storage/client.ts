@@ -7,7 +7,7 @@ import { cancelled, isCertificateFault, storageFailure } from "./failure.ts";
 import { type Patience, pauseAfter } from "./patience.ts";
 import type { Place } from "./place.ts";
 import { Garbled, isTransient, Refusal, refusalIn } from "./refusal.ts";
-import { Stalled, watch } from "./watch.ts";
+import { Stalled, type Watch, watch } from "./watch.ts";
 
 export interface Call {
   /** Continues "cannot …" and "cancelled: …". */
@@ -22,6 +22,8 @@ export interface Call {
   body?: Uint8Array;
   /** For what a store works on long in silence: how many times the usual patience. */
   patient?: number;
+  /** Fewer than usual. */
+  tries?: number;
   signal?: AbortSignal;
   /** A try failed, and the store may have done what it was asked all the same. */
   onRetry?: () => void;
@@ -63,7 +65,7 @@ export function createClient(options: {
     const response = await fetch(url, {
       method: call.method,
       headers,
-      body: call.body === undefined ? undefined : piecewise(call.body, watched.progress),
+      body: call.body === undefined ? undefined : piecewise(call.body, watched.progress, patience),
       signal: watched.signal,
       redirect: "manual",
     });
@@ -81,7 +83,7 @@ export function createClient(options: {
           return await attempt(call, read);
         } catch (error) {
           if (call.signal?.aborted === true) throw cancelled(call.doing, call.signal.reason);
-          if (!mayPass(error) || tried + 1 >= patience.tries)
+          if (!mayPass(error) || tried + 1 >= (call.tries ?? patience.tries))
             throw storageFailure({ doing: call.doing, place, host, error, tries: tried + 1 });
           call.onRetry?.();
           const retryAfter = error instanceof Refusal ? error.retryAfter : null;
@@ -134,15 +136,21 @@ function encode(text: string): string {
 /** A quarter of a MiB: small enough to see a slow line move, large enough for 1.5 GB/s. */
 const PIECE = 256 * 1024;
 
-/** fetch asks for the next piece when the socket has taken the last one: that is how a stalled upload is seen. */
-function piecewise(bytes: Uint8Array, progress: () => void): ReadableStream<Uint8Array> | Uint8Array {
+/**
+ * fetch asks for the next piece when the socket has taken the last one: that is how a stalled upload is seen. The
+ * last megabytes fit into the kernel's buffer at once, and nothing shows how they leave it: they get time on trust.
+ */
+function piecewise(bytes: Uint8Array, progress: Watch["progress"], { slowest }: Patience) {
   if (bytes.length <= PIECE) return bytes;
   let at = 0;
-  return new ReadableStream(
+  return new ReadableStream<Uint8Array>(
     {
       pull(controller) {
+        if (at >= bytes.length) {
+          progress((bytes.length / slowest) * 1000);
+          return controller.close();
+        }
         progress();
-        if (at >= bytes.length) return controller.close();
         controller.enqueue(bytes.subarray(at, at + PIECE));
         at += PIECE;
       },

@@ -31,11 +31,11 @@ export async function beginMultipart(target: Target): Promise<Multipart> {
   const onRetry = () => {
     doubtful = true;
   };
-  const sweep = () => abandonUploads({ client, key });
+  const sweep = (tries?: number) => abandonUploads({ client, key, tries });
   const begin = { doing, method: "POST", key, query: { uploads: "" }, signal, onRetry } as const;
   const id = await client.send(begin, uploadIdIn).catch(async (error: unknown) => {
     // Where the store answers nothing, this fails too, and the first error is the one to tell.
-    if (doubtful || signal?.aborted === true) await sweep().catch(() => {});
+    if (doubtful || signal?.aborted === true) await sweep(1).catch(() => {});
     throw error;
   });
   const upload: OpenUpload = { key, id };
@@ -79,7 +79,7 @@ async function complete(options: { target: Target; id: string; etags: string[]; 
   const onRetry = () => {
     doubtful = true;
   };
-  // Stores put large objects together in minutes, some of them in silence.
+  // Stores may put a large object together for minutes, some of them in silence.
   const call = {
     doing,
     method: "POST",
@@ -88,12 +88,16 @@ async function complete(options: { target: Target; id: string; etags: string[]; 
     body,
     signal,
     onRetry,
-    patient: 10,
+    patient: 4,
   } as const;
   try {
-    await client.send(call, async (response) => {
-      const text = await response.text();
-      // S3 answers 200 before it knows: a failure then comes in the body.
+    await client.send(call, async (response, progress) => {
+      // S3 answers 200 before it knows, keeps the line alive with blanks, and then may tell of a failure.
+      let text = "";
+      for await (const piece of response.body?.pipeThrough(new TextDecoderStream()) ?? []) {
+        progress();
+        text += piece;
+      }
       if (elementsOf(text, "Error").length > 0) throw new Refusal(500, response.headers, text);
     });
   } catch (error) {

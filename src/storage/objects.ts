@@ -1,6 +1,7 @@
 /** What lies in a place: its objects, and the uploads that somebody began and never ended. */
 import type { Call, Client } from "./client.ts";
 import { refusalOf } from "./failure.ts";
+import { faultOf } from "./place.ts";
 import { elementsOf, textOf } from "./xml.ts";
 
 export interface StoredObject {
@@ -26,8 +27,9 @@ export async function listObjects(options: {
     const doing = `list ${client.place.url}`;
     const xml = await client.send({ doing, method: "GET", query, signal }, (response) => response.text());
     for (const each of elementsOf(xml, "Contents")) {
-      const key = textOf(each, "Key") ?? "";
-      found.push({ name: key.slice(strip.length), size: Number(textOf(each, "Size")) });
+      const name = (textOf(each, "Key") ?? "").slice(strip.length);
+      // A name that we do not write is somebody else's, and may be meant to lead a path elsewhere.
+      if (faultOf(name) === undefined) found.push({ name, size: Number(textOf(each, "Size")) });
     }
     token = textOf(xml, "IsTruncated") === "true" ? textOf(xml, "NextContinuationToken") : undefined;
   } while (token !== undefined);
@@ -66,37 +68,50 @@ export interface OpenUpload {
 export async function abandonUploads(options: {
   client: Client;
   key: string;
+  tries?: number;
   signal?: AbortSignal;
 }): Promise<string[]> {
-  const { client, key, signal } = options;
+  const { client, key, tries, signal } = options;
   const folder = key === "" || key.endsWith("/") ? key : `${key}/`;
   const open = (await listUploads(options)).filter((each) => each.key === key || each.key.startsWith(folder));
-  for (const upload of open) await abortUpload({ client, upload, signal });
+  for (const upload of open) await abortUpload({ client, upload, tries, signal });
   return open.map((each) => each.key);
 }
 
 /** One that is gone already is fine. */
-export async function abortUpload(options: { client: Client; upload: OpenUpload; signal?: AbortSignal }) {
-  const { client, upload, signal } = options;
+export async function abortUpload(options: {
+  client: Client;
+  upload: OpenUpload;
+  tries?: number;
+  signal?: AbortSignal;
+}): Promise<void> {
+  const { client, upload, tries, signal } = options;
   const doing = `abort the upload of ${client.place.scheme}://${client.place.bucket}/${upload.key}`;
-  const call = { doing, method: "DELETE", key: upload.key, query: { uploadId: upload.id }, signal } as const;
+  const call = {
+    doing,
+    method: "DELETE",
+    key: upload.key,
+    query: { uploadId: upload.id },
+    tries,
+    signal,
+  } as const;
   await sendToGone(client, call);
 }
 
 async function listUploads(options: {
   client: Client;
   key: string;
+  tries?: number;
   signal?: AbortSignal;
 }): Promise<OpenUpload[]> {
-  const { client, key, signal } = options;
+  const { client, key, tries, signal } = options;
   const found: OpenUpload[] = [];
   let page: Record<string, string> | undefined = {};
   while (page !== undefined) {
-    const query: Record<string, string> = { uploads: "", prefix: key, ...page };
+    const query = { uploads: "", prefix: key, ...page };
     const doing = `look for unfinished uploads in ${client.place.url}`;
-    const xml: string = await client.send({ doing, method: "GET", query, signal }, (response) =>
-      response.text(),
-    );
+    const call: Call = { doing, method: "GET", query, tries, signal };
+    const xml = await client.send(call, (response) => response.text());
     for (const each of elementsOf(xml, "Upload"))
       found.push({ key: textOf(each, "Key") ?? "", id: textOf(each, "UploadId") ?? "" });
     const next = {

@@ -5,17 +5,25 @@ export interface Patience {
   tries: number;
   /** Milliseconds without a byte in either direction after which a try has failed. */
   idleMs: number;
+  /** Bytes a second of the slowest line that an upload is waited for on, beyond what is seen to move. */
+  slowest: number;
   /** The pause before try n + 1 is random between 0 and baseMs · 2ⁿ, at most capMs. */
   baseMs: number;
   capMs: number;
 }
 
 /** Rides out about half a minute of refusals, or a store that was restarted. */
-export const usualPatience: Patience = { tries: 8, idleMs: 30_000, baseMs: 200, capMs: 10_000 };
+export const usualPatience: Patience = {
+  tries: 8,
+  idleMs: 30_000,
+  slowest: 64 * 1024,
+  baseMs: 200,
+  capMs: 10_000,
+};
 
 /** For the question whether a place can be used at all: a person waits for the answer. */
 export function quickPatience(usual: Patience): Patience {
-  return { ...usual, tries: Math.min(usual.tries, 2), idleMs: Math.min(usual.idleMs, 2500), capMs: 500 };
+  return { ...usual, tries: Math.min(usual.tries, 2), idleMs: Math.min(usual.idleMs, 2000), capMs: 500 };
 }
 
 /**

@@ -28,7 +28,7 @@ export function parseStorageUrl(text: string): Place {
   // One slash at the end is how many people write a folder.
   const prefix = slash < 0 ? "" : rest.slice(slash + 1).replace(/\/$/, "");
   if (!bucketNames[scheme].test(bucket) || bucket.includes(".."))
-    throw malformed(text, `${JSON.stringify(bucket)} cannot be the name of a bucket`);
+    throw malformed(text, `${quoted(bucket)} cannot be the name of a bucket`);
   const fault = prefix === "" ? undefined : faultOf(prefix);
   if (fault !== undefined) throw malformed(text, fault);
   return { scheme, bucket, prefix, url: `${scheme}://${bucket}${prefix === "" ? "" : `/${prefix}`}` };
@@ -56,21 +56,26 @@ const bucketNames: Record<Scheme, RegExp> = {
 };
 
 /**
- * A store takes nearly any key, but HTTP clients and proxies fold "." and ".." and empty parts, so that a request
+ * Why no object of ours has this name. A store takes nearly any key, but HTTP clients and proxies fold "." and ".." and empty parts, so that a request
  * would go to another object than the one that was signed and checked.
  */
-function faultOf(path: string): string | undefined {
+export function faultOf(path: string): string | undefined {
   if (/\p{Cc}/u.test(path)) return "it holds a control character";
   if (!path.isWellFormed()) return "it is not valid Unicode";
   const bad = path.split("/").find((part) => part === "" || part === "." || part === "..");
   if (bad === "") return "it has an empty part";
-  return bad === undefined ? undefined : `it has a part ${JSON.stringify(bad)}`;
+  return bad === undefined ? undefined : `it has a part ${quoted(bad)}`;
 }
 
 function malformed(text: string, why: string): CedanaError {
   return new CedanaError({
     reason: "INVALID_ARGUMENT",
-    message: `${JSON.stringify(text)} is no place for checkpoints: ${why}`,
+    message: `${quoted(text)} is no place for checkpoints: ${why}`,
     hint: "write s3://bucket/prefix or gs://bucket/prefix, with plain names between the slashes",
   });
+}
+
+/** JSON leaves the control characters above ASCII as they are. */
+function quoted(text: string): string {
+  return JSON.stringify(text.slice(0, 1024)).replace(/\p{Cc}/gu, "\ufffd");
 }

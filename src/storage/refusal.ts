@@ -13,14 +13,22 @@ export class Refusal extends Error {
   readonly region: string | undefined;
 
   constructor(status: number, headers: Headers, body: string) {
-    const code = textOf(body, "Code") ?? `HTTP ${status}`;
+    const code = wordIn(textOf(body, "Code")) ?? `HTTP ${status}`;
     super(code);
     this.status = status;
     this.code = code;
-    this.detail = (textOf(body, "Message") ?? "").replace(/\s+/g, " ").slice(0, 300).trim();
+    this.detail = (textOf(body, "Message") ?? "")
+      .replace(/[\s\p{C}]+/gu, " ")
+      .slice(0, 300)
+      .trim();
     this.retryAfter = headers.get("retry-after");
-    this.region = headers.get("x-amz-bucket-region") ?? textOf(body, "Region");
+    this.region = wordIn(headers.get("x-amz-bucket-region") ?? textOf(body, "Region"));
   }
+}
+
+/** What a strange server says is not put into our messages as it is. */
+function wordIn(text: string | undefined): string | undefined {
+  return text !== undefined && /^[\w.-]{1,100}$/.test(text) ? text : undefined;
 }
 
 /** A body that ended early, or an answer that is not S3's. */

@@ -3,8 +3,8 @@
 export interface Watch {
   /** For fetch. Its reason tells who gave up: `Stalled`, or the reason of the caller's own signal. */
   readonly signal: AbortSignal;
-  /** Bytes moved: the clock starts again. */
-  progress(): void;
+  /** Bytes moved: the clock starts again, `graceMs` (0) later. */
+  progress(graceMs?: number): void;
   [Symbol.dispose](): void;
 }
 
@@ -33,8 +33,8 @@ export function watch(idleMs: number, outer?: AbortSignal): Watch {
   wait(idleMs);
   return {
     signal: controller.signal,
-    progress: () => {
-      moved = performance.now();
+    progress: (graceMs = 0) => {
+      moved = performance.now() + graceMs;
     },
     [Symbol.dispose]() {
       clearTimeout(timer);
