@@ -19,7 +19,7 @@ export class Pace {
 
   /** Bytes per second; undefined while it cannot be told, or nothing moves. */
   rate(now: number): number | undefined {
-    while (this.seen.length > 1 && (this.seen[1]?.at ?? now) < now - memory) this.seen.shift();
+    while (this.seen.length > 1 && (this.seen[1]?.at ?? now) <= now - memory) this.seen.shift();
     const [first, last] = [this.seen[0], this.seen.at(-1)];
     if (first === undefined || last === undefined || now - first.at < least) return undefined;
     const rate = ((last.done - first.done) * 1000) / (now - first.at);

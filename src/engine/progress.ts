@@ -81,14 +81,15 @@ export class Operation implements Disposable {
   /** What is true now, and again when that has changed, until it is over or `signal` aborts. */
   async *watch(signal?: AbortSignal): AsyncGenerator<Progress> {
     const until = this.until(signal);
-    for (let told: Progress | undefined; ; ) {
+    for (let told: Progress | undefined, last = false; !last; ) {
+      // Before the look, so that how it ended is told too.
+      last = until.aborted;
       this.read();
-      if (this.now !== told) {
+      if (this.now.phase !== "" && this.now !== told) {
         told = this.now;
         yield told;
       }
-      if (until.aborted) return;
-      await passed(lookEvery, until);
+      if (!last) await passed(lookEvery, until);
     }
   }
 
