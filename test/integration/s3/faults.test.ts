@@ -135,6 +135,20 @@ test("a store that stays out of order is given up after some tries, with nothing
   await nothingLeft();
 });
 
+test("a store that falls behind holds the writer back, within its memory", async () => {
+  proxy.inject(hang, { matches: /partNumber=/, times: Number.POSITIVE_INFINITY });
+  const sink = storage.sink("ck", { memory: 16 * MiB });
+  let accepted = 0;
+  const writing = async () => {
+    for (; accepted < 100 * MiB; accepted += MiB) await sink.write(data.subarray(0, MiB));
+  };
+  expect((await failure(writing())).reason).toBe("STORAGE_UNAVAILABLE");
+  await sink.abort();
+  expect(accepted).toBeGreaterThan(5 * MiB);
+  expect(accepted).toBeLessThanOrEqual(16 * MiB);
+  await nothingLeft();
+});
+
 test("a small object whose answers are all lost is removed again", async () => {
   proxy.inject(loseAnswer, { matches: /^PUT/, times: Number.POSITIVE_INFINITY });
   expect((await failure(put(storage, "ck", bytes(100)))).reason).toBe("STORAGE_UNAVAILABLE");
