@@ -6,7 +6,7 @@
  *   zlib              one stream allows no second, so: one header, raw deflate of each block ended by a sync flush
  *                     (byte-aligned, not final), an empty final block, and the Adler-32 of all put together
  */
-import { constants, deflateRaw, deflateRawSync, gzip } from "node:zlib";
+import { constants, deflateRaw, gzip } from "node:zlib";
 import type { Compression } from "../config/schema.ts";
 import { BLOCK } from "./checksums.ts";
 import { loadLz4 } from "./lz4.ts";
@@ -15,15 +15,27 @@ export type Packed = Exclude<Compression, "none" | "tar">;
 
 export interface Encoder {
   /** Any number at once, results in any order. The block is free again with the result. */
-  encode(block: Buffer): Promise<Uint8Array>;
+  encode(block: Buffer): Promise<Encoded>;
   /** What frames a row of encoded blocks. */
   stream(): EncodedStream;
 }
 
+export interface Encoded extends Summed {
+  bytes: Uint8Array;
+}
+
+/** What a stream must know of a block. */
+interface Summed {
+  /** Bytes of the block. */
+  length: number;
+  /** Its Adler-32, for zlib. */
+  sum: number;
+}
+
 export interface EncodedStream {
   begin: Uint8Array;
-  /** Called with each block before it was encoded, in the order in which they follow each other. */
-  add(block: Buffer): void;
+  /** Called with each block in the order in which they follow each other. */
+  add(block: Summed): void;
   end(): Uint8Array;
 }
 
@@ -44,8 +56,11 @@ export function encoderOf(compression: Packed, level = 0): Encoder {
     case "zlib": {
       const flush = { finishFlush: constants.Z_SYNC_FLUSH };
       return {
-        encode: (block) =>
-          called((done) => deflateRaw(block, { ...deflateOptions(block, level), ...flush }, done)),
+        async encode(block) {
+          const summed = summedUp(block);
+          const options = { ...deflateOptions(block, level), ...flush };
+          return { bytes: await called((done) => deflateRaw(block, options, done)), ...summed };
+        },
         stream: zlibStream,
       };
     }
@@ -58,16 +73,24 @@ function clamp(level: number, highest: number): number {
 
 const nothing = new Uint8Array(0);
 
-function framed(encode: Encoder["encode"]): Encoder {
-  return { encode, stream: () => ({ begin: nothing, add: () => {}, end: () => nothing }) };
+function framed(encode: (block: Buffer) => Promise<Uint8Array>): Encoder {
+  return {
+    encode: async (block) => ({ bytes: await encode(block), length: block.length, sum: 0 }),
+    stream: () => ({ begin: nothing, add: () => {}, end: () => nothing }),
+  };
+}
+
+/** For `EncodedStream.add`. */
+export function summedUp(block: Buffer): Summed {
+  return { length: block.length, sum: Bun.hash.adler32(block) };
 }
 
 function zlibStream(): EncodedStream {
   let adler = 1;
   return {
     begin: Uint8Array.of(0x78, 0x01),
-    add(block) {
-      adler = joinAdler32(adler, Bun.hash.adler32(block), block.length);
+    add({ sum, length }) {
+      adler = joinAdler32(adler, sum, length);
     },
     end() {
       const tail = Buffer.from([0x03, 0x00, 0, 0, 0, 0]);
@@ -80,12 +103,12 @@ function zlibStream(): EncodedStream {
 /** Bytes of each sample, and how many, by which a block is judged. */
 const SAMPLE = 4 << 10;
 const SAMPLES = 4;
-/** A sample that keeps more than this part of its size is not worth it. */
+/** A sample that keeps more than this part of its size is not worth it; zstd tells five times as fast as deflate. */
 const WORTH = 0.97;
 
 /**
  * Deflate takes 8 ms for a block of 1 MiB that cannot be compressed, as half of a process's memory may be; 16 KiB
- * of it tell in a tenth of one. Such a block is stored. The others' results fit into one piece of output.
+ * of it tell in a thirtieth of one. Such a block is stored. The others' results fit into one piece of output.
  */
 function deflateOptions(block: Buffer, level: number) {
   const chunkSize = block.length + (block.length >>> 6) + 256;
@@ -99,7 +122,7 @@ function worthIt(block: Buffer): boolean {
     block.subarray(index * step, index * step + SAMPLE),
   );
   const sample = Buffer.concat(samples);
-  return deflateRawSync(sample, { level: FASTEST }).length < sample.length * WORTH;
+  return Bun.zstdCompressSync(sample, { level: FASTEST }).length < sample.length * WORTH;
 }
 
 const ADLER = 65521;

@@ -1,17 +1,18 @@
 /**
  * A folder of images to one archive, in one pass:
  *
- *   files ─ read ─▶ slabs of tar, hashed as they fill ─ encode, several at once ─▶ frames in order ─ write ─▶ sink
+ *   files ─ read ─▶ slabs of tar, hashed as they fill ─ encode ─▶ frames in order ─ write ─▶ sink
  *
  * and where each frame lies at the end (`seek-table.ts`).
  *
- * No block of the tree hash is split between slabs, so each is hashed where it was read to and nothing is copied.
+ * Several slabs are read and encoded at once. No block of the tree hash is split between slabs, so each is hashed where it was read to and nothing is copied.
  * Slabs are used again: memory touched for the first time is slow, on virtual machines above all.
  */
 import type { Compression } from "../config/schema.ts";
+import type { Held } from "./buffers.ts";
 import { type ByteSink, fileSink } from "./bytes.ts";
 import { BLOCK } from "./checksums.ts";
-import { encoderOf, type Packed } from "./encode.ts";
+import { encoderOf, type Packed, summedUp } from "./encode.ts";
 import { fileFailure } from "./failure.ts";
 import { ordered } from "./pump.ts";
 import { release } from "./release.ts";
@@ -59,58 +60,98 @@ export async function packFile(
 }
 
 async function writePlain(options: PackOptions): Promise<void> {
-  const free: Buffer[] = [];
-  for await (const { slab, length } of slabsOf(tarPieces(options), free)) {
+  const pool = new SlabPool();
+  const slabs = ordered(slabsOf(tarPieces(options)), (slab) => pool.fill(slab));
+  const out = new Behind(options.sink);
+  for await (const { bytes, release } of slabs) {
     options.signal?.throwIfAborted();
-    await options.sink.write(slab.subarray(0, length));
-    free.push(slab);
+    await out.write(bytes, release);
   }
+  await out.written();
 }
 
 async function writeEncoded(options: PackOptions, compression: Packed): Promise<void> {
-  const { sink, signal } = options;
+  const { signal } = options;
   const encoder = encoderOf(compression, options.level);
   const stream = encoder.stream();
-  const free: Buffer[] = [];
-  const frames = ordered(slabsOf(tarPieces(options), free), async ({ slab, length }) => {
-    const block = slab.subarray(0, length);
-    stream.add(block);
-    const frame = await encoder.encode(block);
-    free.push(slab);
-    return { frame, length };
+  const pool = new SlabPool();
+  const frames = ordered(slabsOf(tarPieces(options)), async (pieces) => {
+    const { bytes, release } = await pool.fill(pieces);
+    const frame = await encoder.encode(bytes);
+    release();
+    return frame;
   });
   const sizes: FrameSizes[] = [];
-  if (stream.begin.length > 0) await sink.write(stream.begin);
-  for await (const { frame, length } of frames) {
+  const out = new Behind(options.sink);
+  if (stream.begin.length > 0) await out.write(stream.begin);
+  for await (const frame of frames) {
     signal?.throwIfAborted();
-    await sink.write(frame);
-    sizes.push({ stored: frame.length, length });
-    release(frame);
+    stream.add(frame);
+    sizes.push({ stored: frame.bytes.length, length: frame.length });
+    await out.write(frame.bytes, () => release(frame.bytes));
   }
   const payload = tablePayload(sizes);
-  if (compression === "zlib") stream.add(payload); // there it is part of the stream
-  await sink.write(Buffer.concat([placeTable(compression, payload), stream.end()]));
+  if (compression === "zlib") stream.add(summedUp(payload)); // there it is part of the stream
+  await out.write(Buffer.concat([placeTable(compression, payload), stream.end()]));
+  await out.written();
 }
 
-interface Slab {
-  slab: Buffer;
-  /** Bytes of it that are filled. */
-  length: number;
-}
+/** Writes while the next bytes are being made: one write at a time, in order. */
+class Behind {
+  readonly #sink: ByteSink;
+  #writing: Promise<void> = Promise.resolve();
 
-/** Each slab is the consumer's, until it puts it back into `free`. */
-async function* slabsOf(pieces: AsyncIterable<Piece>, free: Buffer[]): AsyncGenerator<Slab, void, undefined> {
-  const take = () => free.pop() ?? Buffer.allocUnsafeSlow(SLAB);
-  let slab = take();
-  let length = 0;
-  for await (const piece of pieces) {
-    if (length + piece.length > SLAB) {
-      yield { slab, length };
-      slab = take();
-      length = 0;
-    }
-    await piece.fill(slab.subarray(length, length + piece.length));
-    length += piece.length;
+  constructor(sink: ByteSink) {
+    this.#sink = sink;
   }
-  yield { slab, length };
+
+  /** Resolves when it was begun; `done` is called when the bytes may be used again. */
+  async write(bytes: Uint8Array, done?: () => void): Promise<void> {
+    await this.#writing;
+    this.#writing = this.#sink.write(bytes).then(done);
+    this.#writing.catch(() => {}); // thrown by the next write, or `written`
+  }
+
+  written(): Promise<void> {
+    return this.#writing;
+  }
+}
+
+/** The pieces of one slab: as many as fit. */
+function* slabsOf(pieces: Iterable<Piece>): Generator<Piece[], void, undefined> {
+  let slab: Piece[] = [];
+  let length = 0;
+  try {
+    for (const piece of pieces) {
+      const full = length + piece.length > SLAB ? slab : undefined;
+      if (full !== undefined) {
+        slab = [];
+        length = 0;
+      }
+      slab.push(piece);
+      length += piece.length;
+      if (full !== undefined) yield full;
+    }
+    const last = slab;
+    slab = [];
+    yield last;
+  } finally {
+    for (const piece of slab) piece.drop();
+  }
+}
+
+class SlabPool {
+  readonly #free: Buffer[] = [];
+
+  async fill(pieces: Piece[]): Promise<Held> {
+    const slab = this.#free.pop() ?? Buffer.allocUnsafeSlow(SLAB);
+    let length = 0;
+    const fills = pieces.map((piece) => {
+      length += piece.length;
+      return piece.fill(slab.subarray(length - piece.length, length));
+    });
+    const results = await Promise.allSettled(fills); // all: none may write to a slab that is another's
+    for (const result of results) if (result.status === "rejected") throw result.reason;
+    return { bytes: slab.subarray(0, length), release: () => this.#free.push(slab) };
+  }
 }

@@ -1,10 +1,8 @@
 /** Every block of a folder's images, several being read at once. */
-import { closeSync } from "node:fs";
 import { BLOCK } from "./checksums.ts";
-import { corrupt } from "./failure.ts";
-import { type FolderOptions, openImage } from "./folder.ts";
-import { readFully } from "./io.ts";
+import type { FolderOptions } from "./folder.ts";
 import type { ManifestFile } from "./manifest.ts";
+import { openShared, type SharedImage } from "./shared-image.ts";
 
 export interface ReadBlocks extends FolderOptions {
   files: readonly ManifestFile[];
@@ -17,7 +15,7 @@ export interface ReadBlocks extends FolderOptions {
 
 /** Throws CHECKPOINT_CORRUPT for a file that is not as announced, or the first error of `take`, when all are settled. */
 export async function readBlocks(options: ReadBlocks): Promise<void> {
-  const { parallel, signal, label } = options;
+  const { parallel, signal } = options;
   const steps = stepsOf(options);
   const worker = async () => {
     const memory = Buffer.allocUnsafeSlow(BLOCK);
@@ -27,13 +25,7 @@ export async function readBlocks(options: ReadBlocks): Promise<void> {
         const { image, index } = step.value;
         const { name, size } = image.file;
         const bytes = memory.subarray(0, Math.min(BLOCK, size - index * BLOCK));
-        try {
-          if ((await readFully(image.fd, bytes, index * BLOCK)) < bytes.length) {
-            throw corrupt(label, `${name} became shorter while it was read`);
-          }
-        } finally {
-          image.done();
-        }
+        await image.read(bytes, index * BLOCK);
         await options.take({ name, index, bytes });
       }
     } catch (error) {
@@ -45,35 +37,12 @@ export async function readBlocks(options: ReadBlocks): Promise<void> {
   for (const result of results) if (result.status === "rejected") throw result.reason;
 }
 
-/** Closed when its last block was read, or will not be. */
-class Image {
-  readonly file: ManifestFile;
-  readonly fd: number;
-  /** Blocks being read, and one for whoever hands them out. */
-  #users = 1;
-
-  constructor(file: ManifestFile, fd: number) {
-    this.file = file;
-    this.fd = fd;
-  }
-
-  use(): this {
-    this.#users += 1;
-    return this;
-  }
-
-  done(): void {
-    this.#users -= 1;
-    if (this.#users === 0) closeSync(this.fd);
-  }
-}
-
 function* stepsOf({
   files,
   ...folder
-}: ReadBlocks): Generator<{ image: Image; index: number }, void, undefined> {
+}: ReadBlocks): Generator<{ image: SharedImage; index: number }, void, undefined> {
   for (const file of files) {
-    const image = new Image(file, openImage({ ...folder, file }));
+    const image = openShared({ ...folder, file });
     try {
       for (let index = 0; index * BLOCK < file.size; index += 1) yield { image: image.use(), index };
     } finally {

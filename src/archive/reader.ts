@@ -85,10 +85,10 @@ export class ImageReader {
         flight.shift();
         if (held === undefined) break;
         hash.block(index, held.bytes);
-        const release = () => {
+        const release = once(() => {
           this.#ahead -= 1;
           held.release();
-        };
+        });
         fetch();
         if (signal?.aborted) release();
         signal?.throwIfAborted();
@@ -147,4 +147,13 @@ export class ImageReader {
     }
     this.#verified.add(name);
   }
+}
+
+/** Memory that is released twice would be used by two. */
+function once(work: () => void): () => void {
+  let done = false;
+  return () => {
+    if (!done) work();
+    done = true;
+  };
 }

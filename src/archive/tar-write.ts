@@ -1,68 +1,124 @@
 /** A folder of images as the pieces of a tar, in order; each is at most one block of the tree hash. */
-import { closeSync } from "node:fs";
 import { BLOCK, checksumOf, serializeChecksums, TreeHash } from "./checksums.ts";
-import { corrupt } from "./failure.ts";
-import { type FolderOptions, openImage, readFolderManifest } from "./folder.ts";
-import { readFully } from "./io.ts";
-import type { ManifestFile } from "./manifest.ts";
+import { type FolderOptions, readFolderManifest } from "./folder.ts";
+import type { Manifest, ManifestFile } from "./manifest.ts";
 import { CHECKSUMS, MANIFEST } from "./names.ts";
+import { openShared } from "./shared-image.ts";
 import { END, paddingOf, tarHeader } from "./tar.ts";
 
 export interface Piece {
   /** Bytes, at most BLOCK. */
   length: number;
-  /** Puts them into `target`, which has just that length. Called once, before the next piece is asked for. */
+  /**
+   * Puts them into `target`, which has just that length. Called once for each, several at once, in any order; but the
+   * checksums wait for all that come before them, so those must have been called.
+   */
   fill(target: Buffer): void | Promise<void>;
+  /** In place of `fill`: nobody wants them. */
+  drop(): void;
 }
 
+const nothing = () => {};
+
 /** manifest.json, the files that it names, checksums.json made on the way, and the end. */
-export async function* tarPieces(source: FolderOptions): AsyncGenerator<Piece, void, undefined> {
+export function* tarPieces(source: FolderOptions): Generator<Piece, void, undefined> {
   const { manifest, bytes } = readFolderManifest(source);
-  const header = (name: string, size: number) =>
-    tarHeader({ name, size, uid: manifest.uid, gid: manifest.gid, mtime: new Date(manifest.createdAt) });
-  const checksums = new Map([[MANIFEST, checksumOf(bytes)]]);
-  yield* inMemory(header(MANIFEST, bytes.length), bytes);
+  const hashes = new Map(manifest.files.map(({ name, size }) => [name, new TreeHash(size)]));
+  const reads = new Reads();
+  yield* inMemory(Buffer.concat([headerOf(manifest, MANIFEST, bytes.length), bytes]));
   for (const file of manifest.files) {
-    yield* inMemory(header(file.name, file.size));
-    const hash = new TreeHash(file.size);
-    yield* image(source, file, hash);
-    checksums.set(file.name, hash.digest());
+    yield* inMemory(headerOf(manifest, file.name, file.size));
+    yield* image({ source, file, hash: hashes.get(file.name), reads });
   }
-  const sums = serializeChecksums(checksums);
-  yield* inMemory(header(CHECKSUMS, sums.length), sums);
+  const sums = () =>
+    serializeChecksums(
+      new Map([
+        [MANIFEST, checksumOf(bytes)],
+        ...[...hashes].map(([name, hash]) => [name, hash.digest()] as const),
+      ]),
+    );
+  // They have their size before they are known: each is 16 digits.
+  const { length } = sums();
+  yield* inMemory(headerOf(manifest, CHECKSUMS, length));
+  yield* inTime({ length, bytes: async () => reads.settled().then(sums) });
   yield* inMemory(END);
 }
 
-function* inMemory(...parts: Buffer[]): Generator<Piece, void, undefined> {
-  const bytes = Buffer.concat(parts);
-  const padded = Buffer.concat([bytes, END.subarray(0, paddingOf(bytes.length))]);
-  for (let at = 0; at < padded.length; at += BLOCK) {
-    const piece = padded.subarray(at, at + BLOCK);
-    yield { length: piece.length, fill: (target) => target.set(piece) };
-  }
+function headerOf(manifest: Manifest, name: string, size: number): Buffer {
+  const { uid, gid, createdAt } = manifest;
+  return tarHeader({ name, size, uid, gid, mtime: new Date(createdAt) });
 }
 
-async function* image(
-  source: FolderOptions,
-  file: ManifestFile,
-  hash: TreeHash,
-): AsyncGenerator<Piece, void, undefined> {
-  const fd = openImage({ ...source, file });
+function* inMemory(bytes: Buffer): Generator<Piece, void, undefined> {
+  yield* inTime({ length: bytes.length, bytes: () => bytes });
+}
+
+/** Bytes that are there when they are asked for, and padding. */
+function* inTime(options: {
+  length: number;
+  bytes: () => Buffer | Promise<Buffer>;
+}): Generator<Piece, void, undefined> {
+  for (let at = 0; at < options.length; at += BLOCK) {
+    yield {
+      length: Math.min(BLOCK, options.length - at),
+      async fill(target) {
+        (await options.bytes()).copy(target, 0, at);
+      },
+      drop: nothing,
+    };
+  }
+  yield* padding(options.length);
+}
+
+function* padding(size: number): Generator<Piece, void, undefined> {
+  const length = paddingOf(size);
+  if (length > 0) yield { length, fill: (target) => void target.fill(0), drop: nothing };
+}
+
+interface ImagePieces {
+  source: FolderOptions;
+  file: ManifestFile;
+  hash: TreeHash | undefined;
+  reads: Reads;
+}
+
+function* image({ source, file, hash, reads }: ImagePieces): Generator<Piece, void, undefined> {
+  const shared = openShared({ ...source, file });
   try {
     for (let at = 0; at < file.size; at += BLOCK) {
+      shared.use();
       yield {
         length: Math.min(BLOCK, file.size - at),
-        async fill(target) {
-          if ((await readFully(fd, target, at)) < target.length) {
-            throw corrupt(source.label, `${file.name} became shorter while it was packed`);
-          }
-          hash.block(at / BLOCK, target);
-        },
+        fill: (target) => reads.add(shared.read(target, at).then(() => hash?.block(at / BLOCK, target))),
+        drop: () => shared.done(),
       };
     }
   } finally {
-    closeSync(fd);
+    shared.done();
   }
-  const padding = paddingOf(file.size);
-  if (padding > 0) yield { length: padding, fill: (target) => target.set(END.subarray(0, padding)) };
+  yield* padding(file.size);
+}
+
+/** What is being read, counted. */
+class Reads {
+  readonly #running = new Set<Promise<void>>();
+  #failure: { error: unknown } | undefined;
+
+  async add(read: Promise<void>): Promise<void> {
+    this.#running.add(read);
+    try {
+      await read;
+    } catch (error) {
+      this.#failure ??= { error };
+      throw error;
+    } finally {
+      this.#running.delete(read);
+    }
+  }
+
+  /** Rejects where one has failed. */
+  async settled(): Promise<void> {
+    await Promise.allSettled(this.#running);
+    if (this.#failure !== undefined) throw this.#failure.error;
+  }
 }

@@ -1,6 +1,6 @@
 /** One shard that is being written: encoded blocks in a row, which the codec's tool decodes as one stream. */
 import type { ByteSink } from "../bytes.ts";
-import type { EncodedStream, Encoder } from "../encode.ts";
+import type { Encoded, EncodedStream, Encoder } from "../encode.ts";
 
 export class Shard {
   readonly #sink: ByteSink;
@@ -28,18 +28,18 @@ export class Shard {
     return this.#size;
   }
 
-  /** `block` is what `encoded` was made of. Returns where it will lie at once; `written` tells when it does. */
-  append(block: Buffer, encoded: Uint8Array): { offset: number; written: Promise<void> } {
+  /** Returns at once where the block will lie; `written` tells when it does. */
+  append(block: Encoded): { offset: number; written: Promise<void> } {
     const offset = this.#size;
     this.#stream?.add(block);
-    return { offset, written: this.#put(encoded) };
+    return { offset, written: this.#put(block.bytes) };
   }
 
   /** Ends the stream; resolves with the shard's bytes. */
   async finish(): Promise<number> {
     if (this.#encoder !== undefined && this.#stream !== undefined) {
       // No tool takes an empty file for a compressed one.
-      if (this.#size === 0) this.#put(await this.#encoder.encode(Buffer.alloc(0)));
+      if (this.#size === 0) this.#put((await this.#encoder.encode(Buffer.alloc(0))).bytes);
       const end = this.#stream.end();
       if (end.length > 0) this.#put(end);
     }

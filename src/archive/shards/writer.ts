@@ -59,12 +59,13 @@ export class ShardWriter {
       table.add(index, { shard: 0, offset: 0, stored: 0, digest }, bytes.length);
       return;
     }
-    const encoded = this.#encoder === undefined ? bytes : await this.#encoder.encode(bytes);
+    const plain = { bytes, length: bytes.length, sum: 0 };
+    const encoded = this.#encoder === undefined ? plain : await this.#encoder.encode(bytes);
     const shard = this.#leastQueued();
-    const { offset, written } = this.#at(shard).append(bytes, encoded);
+    const { offset, written } = this.#at(shard).append(encoded);
     await written;
-    table.add(index, { shard, offset, stored: encoded.length, digest }, bytes.length);
-    if (encoded !== bytes) release(encoded);
+    table.add(index, { shard, offset, stored: encoded.bytes.length, digest }, bytes.length);
+    if (encoded !== plain) release(encoded.bytes);
   }
 
   /** The file has `size` bytes, all of which have been or will be written. It may have none. */
