@@ -9,8 +9,8 @@ switch (process.argv[2]) {
   case "__supervise":
     await (await import("./supervisor/supervise.ts")).superviseMain();
     break;
-  case "__archive":
-    await (await import("./archive/worker.ts")).archiveMain();
+  case "__move":
+    await (await import("./engine/mover/main.ts")).moverMain();
     break;
   default:
     process.exitCode = await (await import("./cli/main.ts")).cliMain(process.argv.slice(2));

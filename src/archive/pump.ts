@@ -9,7 +9,7 @@ import { availableParallelism } from "node:os";
  * In flight at once: enough that no thread of the pool waits for work while one result is written. With pieces of
  * 1 MiB and as many results, the upper bound keeps us under 64 MiB.
  */
-const DEPTH = Math.min(16, 2 * availableParallelism() + 2);
+export const DEPTH = Math.min(16, 2 * availableParallelism() + 2);
 
 export async function* ordered<I, O>(
   source: AsyncIterable<I> | Iterable<I>,

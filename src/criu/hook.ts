@@ -9,8 +9,7 @@
  * still undo everything, connections and all. That is better than --leave-stopped and a kill of our own: a daemon that
  * is killed in mid-dump closes its pipes, and the process runs on without anybody's help.
  *
- * A restore has such a moment too, between "everything is there" and "it runs": the images of a large folder are
- * verified while CRIU reads them, and a process whose images turn out damaged is killed before its first instruction.
+ * A restore has such a moment too (verdict.ts).
  */
 import {
   closeSync,
@@ -29,7 +28,7 @@ const script = `#!/bin/sh
 ours=/proc/$PPID/fd
 case "$CRTOOLS_SCRIPT_ACTION" in
 post-dump) echo x >"$ours/$CEDANA_HOOK_OUT" && read -r answer <"$ours/$CEDANA_HOOK_IN" && [ "$answer" = y ] ;;
-post-restore) read -r answer <"$CEDANA_VERDICT" && [ "$answer" = y ] ;;
+post-restore) echo x >"$CEDANA_REACHED" && read -r answer <"$CEDANA_VERDICT" && [ "$answer" = y ] ;;
 esac
 `;
 
@@ -55,27 +54,6 @@ export interface Hook {
   reached(): Promise<boolean>;
   /** Lets CRIU kill the tree (true) or let it run on (false). Only the first answer counts. */
   answer(letGo: boolean): void;
-}
-
-/** A pipe at which a restore waits for a word on its images. */
-export interface Verdict extends Disposable {
-  /** For CRIU's hook; it leads into this process, so that nobody waits for one that died. */
-  path: string;
-  /** They are as they were dumped: let it run. Without this word, closing lets CRIU kill what it restored. */
-  good(): void;
-}
-
-export function openVerdict(): Verdict {
-  const { read, write } = pipe();
-  let open = [read, write];
-  return {
-    path: `/proc/${process.pid}/fd/${read}`,
-    good: () => void writeSync(write, "y\n"),
-    [Symbol.dispose]: () => {
-      closeAll(open);
-      open = [];
-    },
-  };
 }
 
 /** `uid` is CRIU's: opening a pipe through /proc asks for rights on it, and a pipe belongs to its maker. */

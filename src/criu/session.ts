@@ -14,6 +14,7 @@ import {
   restoreArguments,
 } from "./options.ts";
 import type { Explanation } from "./reasons.ts";
+import type { VerdictPaths } from "./verdict.ts";
 
 /** Who CRIU runs as: us, or a user with no more than these capabilities, so that the kernel guards what it opens. */
 export type CriuIdentity = { kind: "own" } | { kind: "user"; identity: Identity; capabilities: number[] };
@@ -189,8 +190,8 @@ export type RestoreChoices = Omit<RestoreCommand, "imagesDir" | "workDir" | "inh
   inherit: { fd: number; key: string }[];
   /** Open fd of the terminal that a shell job finds itself on; it stays the caller's. */
   terminal?: number;
-  /** With actionScript: the pipe at which CRIU waits for the word to let the tree run. */
-  verdict?: string;
+  /** With actionScript: where CRIU asks for the word to let the tree run. */
+  verdict?: VerdictPaths;
 };
 
 /** Restores a tree as a child of this process and returns its root's pid. */
@@ -208,7 +209,10 @@ export async function criuRestore(criu: Criu, choices: RestoreChoices): Promise<
     const running = await start(criu, {
       args,
       fds: [imagesFd, workFd, ...choices.inherit.map(({ fd }) => fd)],
-      env: choices.verdict === undefined ? {} : { CEDANA_VERDICT: choices.verdict },
+      env:
+        choices.verdict === undefined
+          ? {}
+          : { CEDANA_REACHED: choices.verdict.reached, CEDANA_VERDICT: choices.verdict.answer },
       stdin: choices.terminal,
       // A shell's job comes back in our session.
       session: false,

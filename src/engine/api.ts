@@ -63,10 +63,14 @@ export interface DumpOptions {
   caller: Identity;
   type: string;
   target: Target;
-  /** Absolute folder; absent: the configured one. */
+  /** Absolute folder, or URL of a place in a bucket; absent: the configured one. */
   dir?: string;
   name?: string;
   compression?: Compression;
+  /** Shards that CRIU's images are streamed into; 0: none. */
+  streams?: number;
+  /** Answer when the images are on this host's disk, and store them in the background. */
+  async?: boolean;
   leaveRunning?: boolean;
   criu: CriuChoices;
   /** Aborting undoes the dump: the process runs on and nothing is left. */
@@ -93,6 +97,20 @@ export interface OperationOptions {
   caller: Identity;
   operation: string;
   signal?: AbortSignal;
+}
+
+export interface VerifyOptions {
+  caller: Identity;
+  source: { id: string } | { path: string };
+  /** UUID by which `watch` and `cancel` know it. */
+  operation?: string;
+  signal?: AbortSignal;
+}
+
+export interface Verified {
+  path: string;
+  files: number;
+  bytes: number;
 }
 
 export interface QueryOptions {
@@ -157,6 +175,9 @@ export interface Engine {
   }): Promise<{ checkpoint: CheckpointRecord; content?: CheckpointContent }>;
   checkpoints(options: { caller: Identity; jid?: string }): Promise<CheckpointRecord[]>;
   deleteCheckpoint(options: { caller: Identity; id: string }): Promise<CheckpointRecord>;
+  /** Reads all of a checkpoint; throws what is damaged. */
+  verify(options: VerifyOptions): Promise<Verified>;
+  retryCheckpoint(options: { caller: Identity; id: string }): Promise<CheckpointRecord>;
   query(options: QueryOptions): Promise<ProcessInfo[]>;
   health(options: { caller: Identity; full: boolean }): Promise<HealthItem[]>;
 }

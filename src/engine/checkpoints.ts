@@ -1,15 +1,17 @@
-/** checkpoints: list, look into, delete. */
-import { closeSync } from "node:fs";
-import { openCheckpoint } from "../archive/open.ts";
-import { removeCheckpoint } from "../archive/remove.ts";
+/** checkpoints: list, look into, verify, store again, delete. */
 import type { CheckpointContent } from "../criu/images/content.ts";
 import { readContent } from "../criu/images/read_content.ts";
 import { CedanaError } from "../errors.ts";
 import type { CheckpointRecord } from "../jobs/types.ts";
 import type { Identity } from "../system/caller.ts";
 import { findJob, mayUse } from "./access.ts";
+import type { Verified, VerifyOptions } from "./api.ts";
+import { openSource } from "./checkpoint_source.ts";
 import type { EngineContext } from "./context.ts";
 import { openImages } from "./images.ts";
+import { move } from "./mover/move.ts";
+import { removePublished } from "./published.ts";
+import { stagedImages, storeInBackground, unstage } from "./store_checkpoint.ts";
 
 export function findCheckpoint({ store }: EngineContext, caller: Identity, id: string): CheckpointRecord {
   const checkpoint = store.getCheckpoint(id);
@@ -32,31 +34,63 @@ export async function inspectCheckpoint(
   caller: Identity,
   checkpoint: CheckpointRecord,
 ): Promise<CheckpointContent> {
-  const source = await openCheckpoint({ path: checkpoint.path, caller });
-  try {
-    await using images = await openImages(context, {
-      source,
-      path: checkpoint.path,
-      caller,
-      content: false,
-      whileRestoring: false,
-    });
-    return await readContent(images.dir);
-  } finally {
-    closeSync(source.fd);
-  }
+  using source = await openSource(context, { path: whereOf(checkpoint), caller });
+  await using images = await openImages(context, { source, caller });
+  return await readContent(images.dir);
 }
 
-/** Removes the checkpoint from disk, then its record. One whose files are gone already is only forgotten. */
+/** Where it can be read: its local copy, until it is stored. */
+function whereOf({ path, work }: CheckpointRecord): string {
+  return work === undefined ? path : stagedImages(work);
+}
+
+/** Removes the checkpoint from wherever it is, then its record. One that is gone already is only forgotten. */
 export async function removeCheckpointOf(
-  { store }: EngineContext,
+  context: EngineContext,
   caller: Identity,
   checkpoint: CheckpointRecord,
 ): Promise<void> {
+  if (checkpoint.work !== undefined) {
+    await unstage(context, checkpoint);
+    return;
+  }
   try {
-    await removeCheckpoint(checkpoint.path, caller);
+    await removePublished(context, caller, checkpoint.path);
   } catch (error) {
     if (!(error instanceof CedanaError) || error.reason !== "CHECKPOINT_NOT_FOUND") throw error;
   }
-  store.deleteCheckpoint(checkpoint.id);
+  context.store.deleteCheckpoint(checkpoint.id);
+}
+
+/** Reads every byte. Throws CHECKPOINT_CORRUPT that names what is not as it was written. */
+export async function verify(context: EngineContext, options: VerifyOptions): Promise<Verified> {
+  const { caller, source: asked } = options;
+  const path = "path" in asked ? asked.path : whereOf(findCheckpoint(context, caller, asked.id));
+  using operation = context.operations.begin({ id: options.operation, caller, signal: options.signal });
+  operation.phase("verify");
+  using source = await openSource(context, { path, caller });
+  const { bytes } = await move(
+    { verb: "verify", label: path, from: source.place, content: true },
+    {
+      ...{ identity: caller, fds: source.fds, signal: operation.signal },
+      onBytes: (done, total) => operation.bytes(done, total),
+    },
+  );
+  return { path, files: source.manifest.files.length, bytes };
+}
+
+/** Stores a checkpoint whose storing failed once more, in the background. */
+export function retryCheckpoint(context: EngineContext, caller: Identity, id: string): CheckpointRecord {
+  const checkpoint = findCheckpoint(context, caller, id);
+  if (checkpoint.work === undefined) {
+    throw new CedanaError({
+      reason: "INVALID_ARGUMENT",
+      message: `checkpoint ${id} is stored already: ${checkpoint.path}`,
+    });
+  }
+  if (context.storing.has(id)) return checkpoint;
+  const pending = { ...checkpoint, state: "pending" as const, failure: "" };
+  context.store.updateCheckpoint(id, pending);
+  storeInBackground(context, pending, { again: true });
+  return pending;
 }

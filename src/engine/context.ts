@@ -12,6 +12,7 @@ import { ownFolder } from "../system/own_folder.ts";
 import { Background, type Report } from "./background.ts";
 import { Locks } from "./locks.ts";
 import { Operations } from "./progress.ts";
+import { isRemote } from "./target.ts";
 import { refuseUnbuilt } from "./unbuilt.ts";
 
 export interface EngineContext {
@@ -24,6 +25,8 @@ export interface EngineContext {
   /** Folder of supervisors' sockets and CRIU's hook script; ours. */
   runDir: string;
   supervisors: SupervisorStarter;
+  /** Checkpoints that are being stored in the background, by id. */
+  storing: Map<string, AbortController>;
   /** Work that goes on after its call has answered. */
   background: Background;
   /** Finds CRIU; throws CRIU_NOT_FOUND. */
@@ -35,12 +38,16 @@ export function createContext(config: Config, store: JobStore, report: Report): 
   const { checkpoint } = config;
   // What CRIU's and our own children are told must not depend on where they run.
   return {
-    config: { ...config, checkpoint: { ...checkpoint, dir: resolve(checkpoint.dir) } },
+    config: {
+      ...config,
+      checkpoint: { ...checkpoint, dir: isRemote(checkpoint.dir) ? checkpoint.dir : resolve(checkpoint.dir) },
+    },
     store,
     host: hostname(),
     locks: new Locks(),
     operations: new Operations(),
     supervisors: new SupervisorStarter(),
+    storing: new Map(),
     background: new Background(report),
     runDir: openRunDir(store.path),
     criu: async () => {

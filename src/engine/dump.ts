@@ -1,36 +1,34 @@
 /**
  * dump: a running tree becomes a checkpoint.
  *
- *   validate → resolve → prepare → criu ┄ frozen ┄ manifest → pack → publish → record ┄ release
+ *   validate → inspect → prepare → criu ┄ frozen ┄ manifest → pack → publish → record ┄ release
  *
- * Until "release" everything can be undone: the tree runs on and nothing is left behind.
+ * Until "release" everything can be undone: the tree runs on and nothing is left behind. What is dumped
+ * asynchronously is recorded as pending instead of packed and published, which follow in the background (store.ts).
  */
 import { randomUUID } from "node:crypto";
-import { chownSync } from "node:fs";
-import { createPartial, discard, type PartialCheckpoint } from "../archive/partial.ts";
-import { publish } from "../archive/publish.ts";
-import { removeCheckpoint } from "../archive/remove.ts";
-import { sizeOf } from "../archive/size.ts";
-import type { Compression } from "../config/schema.ts";
 import { installHook } from "../criu/hook.ts";
 import { readDumpStatistics } from "../criu/images/stats.ts";
 import { leavesRunning, optionsFromJson } from "../criu/override.ts";
 import { CriuFailure, type CriuIdentity, criuDump } from "../criu/session.ts";
 import { CedanaError } from "../errors.ts";
-import type { CheckpointRecord, JobRecord } from "../jobs/types.ts";
+import type { CheckpointRecord, JobRecord, StoringWork } from "../jobs/types.ts";
 import { runtimeOf } from "../runtimes/registry.ts";
 import { controlSupervisor } from "../supervisor/client.ts";
 import type { Identity } from "../system/caller.ts";
-import { actAs } from "../system/identity.ts";
 import { bootId, type ProcStat, readStat } from "../system/proc.ts";
 import { findTarget, findTree } from "./access.ts";
 import type { DumpOptions } from "./api.ts";
 import { type EngineContext, socketPath } from "./context.ts";
 import { dumpIdentity } from "./criu_identity.ts";
-import { addChecksums, inTermsOf, pack } from "./dump_archive.ts";
+import { type Draft, openDraft } from "./draft.ts";
+import { addChecksums } from "./dump_archive.ts";
 import { pagesWritten } from "./dump_progress.ts";
-import { takeBack, writeManifest } from "./manifest.ts";
-import { type Finished, runSteps } from "./steps.ts";
+import type { Published } from "./packing.ts";
+import { removePublished } from "./published.ts";
+import { type Finished, runSteps, type StepRunner } from "./steps.ts";
+import { storeInBackground, unstage } from "./store_checkpoint.ts";
+import { type DumpTarget, isRemote, pathOf, targetOf } from "./target.ts";
 import { openWorkFolder } from "./work_folder.ts";
 
 export interface DumpResult {
@@ -40,19 +38,18 @@ export interface DumpResult {
 }
 
 export async function dump(context: EngineContext, options: DumpOptions): Promise<Finished<DumpResult>> {
-  const { config, store } = context;
+  const { config } = context;
   const { caller } = options;
   const found = findTarget(context, caller, options.target);
   const { job, stat } = found;
   using _process = context.locks.take(`process ${stat.pid}`, "dumped");
   using _job = job === undefined ? undefined : context.locks.take(`job ${job.jid}`, "dumped");
   const runtime = runtimeOf(job?.type ?? options.type);
-  const compression = options.compression ?? config.checkpoint.compression;
-  const dir = options.dir ?? config.checkpoint.dir;
+  const target = targetOf(context, options);
+  const async = options.async ?? config.checkpoint.async;
   const id = randomUUID();
 
   using operation = context.operations.begin({ id: options.operation, caller, signal: options.signal });
-  const { signal } = operation;
   using closing = new DisposableStack();
   const { value, profile } = await runSteps(operation, async (step) => {
     const leaveRunning = await step("validate", () => staysRunning(context, options));
@@ -61,24 +58,18 @@ export async function dump(context: EngineContext, options: DumpOptions): Promis
       return { tree, facts: runtime.beforeDump(stat.pid), identity: dumpIdentity(caller, tree) };
     });
     const criu = await step("find criu", () => context.criu());
-    const partial = await step(
+    const work = closing.use(openWorkFolder(context, identity));
+    const draft = await step(
       "prepare",
       () =>
-        prepare(
-          context,
-          { ...options, type: runtime.type },
-          { dir, target: job?.jid ?? String(stat.pid), identity },
-        ),
-      (made) => removePartial(context, caller, made),
+        openDraft(context, {
+          ...{ target, name: options.name, async, caller, identity, workDir: work.path },
+          prefix: `dump-${runtime.type}-${job?.jid ?? stat.pid}`,
+          signal: operation.signal,
+          onBytes: (done, total) => operation.bytes(done, total),
+        }),
+      (made) => made.discard(),
     );
-    const written = async <T>(work: () => T | Promise<T>) => {
-      try {
-        return await work();
-      } catch (error) {
-        throw inTermsOf(partial, error);
-      }
-    };
-    const work = closing.use(openWorkFolder(context, identity));
     const held =
       job === undefined
         ? undefined
@@ -86,15 +77,16 @@ export async function dump(context: EngineContext, options: DumpOptions): Promis
     const dumped = await step(
       "criu",
       () => {
-        operation.measure(pagesWritten(partial.images, tree));
-        return written(() =>
+        if (!draft.stream) operation.measure(pagesWritten(draft.imagesDir, tree));
+        return explained(draft, () =>
           dumpTree(stat, () =>
             criuDump(
-              { command: criu.command, identity, imagesDir: partial.images, workDir: work.path },
+              { command: criu.command, identity, imagesDir: draft.imagesDir, workDir: work.path },
               {
                 ...options.criu,
                 pid: stat.pid,
                 leaveRunning,
+                stream: draft.stream,
                 shellJob: options.criu.shellJob ?? facts.shellJob,
                 external: [
                   ...(options.criu.external ?? []),
@@ -111,37 +103,73 @@ export async function dump(context: EngineContext, options: DumpOptions): Promis
       (images) => images.undo(),
     );
     await step("manifest", () =>
-      written(() => {
-        takeBack(partial.images, caller, identity);
-        writeManifest({ context, id, job, runtime, caller, partial, criu, identity, facts, stat, held });
-      }),
+      explained(draft, () =>
+        draft.describe({ context, id, job, runtime, caller, criu, identity, facts, stat, held }),
+      ),
     );
-    if (compression !== "none")
-      await step("pack", () => written(() => pack(context, { caller, partial, compression, signal })));
-    const path = await step(
-      "publish",
-      () => written(() => publish({ partial, compression, sync: config.checkpoint.sync, caller })),
-      (published) => removeCheckpoint(published, caller),
-    );
-    const checkpoint = await step(
-      "record",
-      () => record(context, { id, job, type: runtime.type, caller, path, compression }),
-      () => void store.deleteCheckpoint(id),
-    );
+    const made = { id, job, type: runtime.type, caller, target };
+    const checkpoint = async
+      ? await step(
+          "stage",
+          () => recordPending(context, made, draft.stage()),
+          (pending) => unstage(context, pending),
+        )
+      : await finish(context, { step, draft, made });
     // The last step: once the tree is gone nothing may fail that would undo its checkpoint.
     await step("release", async () => {
       if (!leaveRunning && job !== undefined)
         await controlSupervisor(socketPath(context, job.jid), { kind: "checkpointed" });
       await dumpTree(stat, () => dumped.finish());
     });
-    return { checkpoint, partial, work, ended: leaveRunning ? undefined : job };
+    return { checkpoint, work, ended: leaveRunning ? undefined : job };
   });
-  const { checkpoint, partial, work, ended } = value;
-  store.removePartial(partial.path);
+  const { checkpoint, work, ended } = value;
   if (ended !== undefined) recordEnd(context, ended);
-  if (compression === "none") addChecksums(context, caller, checkpoint.path);
+  if (checkpoint.state === "pending") storeInBackground(context, checkpoint);
+  else if (hasNoChecksums(checkpoint)) addChecksums(context, caller, checkpoint.path);
   const statistics = await readDumpStatistics(work.path);
   return { value: { checkpoint, frozenUs: statistics?.frozenUs ?? 0 }, profile };
+}
+
+interface Made {
+  id: string;
+  job: JobRecord | undefined;
+  type: string;
+  caller: Identity;
+  target: DumpTarget;
+}
+
+async function finish(
+  context: EngineContext,
+  { step, draft, made }: { step: StepRunner; draft: Draft; made: Made },
+): Promise<CheckpointRecord> {
+  const { form } = made.target;
+  if (form.compression !== "none" || draft.stream || isRemote(made.target.dir))
+    await step("pack", () => explained(draft, () => draft.pack()));
+  const published = await step(
+    "publish",
+    () => explained(draft, () => draft.publish()),
+    ({ path }) => removePublished(context, made.caller, path),
+  );
+  return await step(
+    "record",
+    () => record(context, made, published),
+    ({ id }) => void context.store.deleteCheckpoint(id),
+  );
+}
+
+/** CRIU wrote its bytes itself, to a plain folder of this host. */
+function hasNoChecksums({ compression, streams, path }: CheckpointRecord): boolean {
+  return compression === "none" && streams === 0 && !isRemote(path);
+}
+
+/** Failures in terms of what the person asked for. */
+async function explained<T>(draft: Draft, work: () => T | Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    throw await draft.explain(error);
+  }
 }
 
 /** Checks what can be checked of the options, and tells whether the tree goes on. */
@@ -149,35 +177,6 @@ function staysRunning({ config }: EngineContext, { criu, leaveRunning }: DumpOpt
   optionsFromJson(criu.criuOpts, "dump");
   const stopped = criu.leaveStopped === true ? true : undefined;
   return leavesRunning(criu.criuOpts) ?? stopped ?? leaveRunning ?? config.criu.leave_running;
-}
-
-/** Without a name of the caller's: of the time, or of the next second that is not taken. */
-function createNamed(dir: string, { name, type }: DumpOptions, target: string): PartialCheckpoint {
-  if (name !== undefined) return createPartial({ dir, name });
-  for (let time = Math.floor(Date.now() / 1000); ; time++) {
-    try {
-      return createPartial({ dir, name: `dump-${type}-${target}-${time}` });
-    } catch (error) {
-      if (!(error instanceof CedanaError) || error.reason !== "CHECKPOINT_EXISTS") throw error;
-    }
-  }
-}
-
-function prepare(
-  { store }: EngineContext,
-  options: DumpOptions,
-  { dir, target, identity }: { dir: string; target: string; identity: CriuIdentity },
-): PartialCheckpoint {
-  const partial = actAs(options.caller, () => createNamed(dir, options, target));
-  store.addPartial(partial.path);
-  // CRIU writes as the tree's owner where the host demands it; the files are taken back before they are published.
-  if (identity.kind === "user") chownSync(partial.images, identity.identity.uid, identity.identity.gid);
-  return partial;
-}
-
-function removePartial({ store }: EngineContext, caller: Identity, partial: PartialCheckpoint): void {
-  actAs(caller, () => discard(partial));
-  store.removePartial(partial.path);
 }
 
 function cgroupMode({ config }: EngineContext, identity: CriuIdentity): string {
@@ -199,33 +198,30 @@ async function dumpTree<T>(stat: ProcStat, work: () => Promise<T>): Promise<T> {
   }
 }
 
-function record(
-  { store, host }: EngineContext,
-  made: {
-    id: string;
-    job?: JobRecord;
-    type: string;
-    caller: Identity;
-    path: string;
-    compression: Compression;
-  },
-): CheckpointRecord {
-  const { id, job, type, caller, path, compression } = made;
-  const size = actAs(caller, () => sizeOf(path));
-  const owner = job?.uid ?? caller.uid;
-  const checkpoint = {
-    id,
-    jid: job?.jid ?? "",
-    type,
-    uid: owner,
-    host,
-    createdAt: Date.now(),
-    size,
-    path,
-    compression,
-  };
-  store.insertCheckpoint(checkpoint);
+function record(context: EngineContext, made: Made, { path, size }: Published): CheckpointRecord {
+  const checkpoint = { ...describe(context, made), size, path, state: "done" as const };
+  context.store.insertCheckpoint(checkpoint);
   return checkpoint;
+}
+
+function recordPending(context: EngineContext, made: Made, work: StoringWork): CheckpointRecord {
+  const checkpoint = {
+    ...describe(context, made),
+    size: 0,
+    path: pathOf(made.target, work.name),
+    state: "pending" as const,
+    work,
+  };
+  context.store.insertCheckpoint(checkpoint);
+  return checkpoint;
+}
+
+function describe({ host }: EngineContext, { id, job, type, caller, target }: Made) {
+  const { compression, streams } = target.form;
+  return {
+    ...{ id, jid: job?.jid ?? "", type, uid: job?.uid ?? caller.uid, host },
+    ...{ createdAt: Date.now(), compression, streams, failure: "" },
+  };
 }
 
 /** A job whose checkpoint is safe has ended on purpose; whoever was attached has been told by its supervisor. */

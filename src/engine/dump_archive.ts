@@ -1,26 +1,10 @@
 /** What a dump does with the images once CRIU has written them. */
 import { existsSync } from "node:fs";
 import type { PartialCheckpoint } from "../archive/partial.ts";
-import type { Compression } from "../config/schema.ts";
 import { CedanaError } from "../errors.ts";
 import type { Identity } from "../system/caller.ts";
-import { archiveWorker } from "./archive_worker.ts";
 import type { EngineContext } from "./context.ts";
-
-export async function pack(
-  { config }: EngineContext,
-  made: {
-    caller: Identity;
-    partial: PartialCheckpoint;
-    compression: Exclude<Compression, "none">;
-    signal: AbortSignal | undefined;
-  },
-): Promise<void> {
-  const { caller, partial, compression, signal } = made;
-  const { images: folder, archive, name: label } = partial;
-  const { sync } = config.checkpoint;
-  await archiveWorker({ verb: "pack", folder, archive, compression, sync, label }, caller, signal);
-}
+import { move } from "./mover/move.ts";
 
 /** What went wrong, said of the folder that the person chose and not of the hidden one in it. */
 export function inTermsOf({ path, dir }: PartialCheckpoint, error: unknown): unknown {
@@ -38,6 +22,6 @@ export function inTermsOf({ path, dir }: PartialCheckpoint, error: unknown): unk
 /** CRIU wrote a plain folder's bytes itself: they are read for their checksums once the dump has answered. */
 export function addChecksums({ background }: EngineContext, caller: Identity, path: string): void {
   background.add(`checksums of ${path}`, (signal) =>
-    archiveWorker({ verb: "checksum", folder: path, label: path }, caller, signal),
+    move({ verb: "checksum", folder: path, label: path }, { identity: caller, signal }),
   );
 }

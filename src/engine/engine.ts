@@ -2,7 +2,14 @@
 import { checkHealth } from "../health/check.ts";
 import type { Engine } from "./api.ts";
 import { attach } from "./attach.ts";
-import { findCheckpoint, inspectCheckpoint, listCheckpoints, removeCheckpointOf } from "./checkpoints.ts";
+import {
+  findCheckpoint,
+  inspectCheckpoint,
+  listCheckpoints,
+  removeCheckpointOf,
+  retryCheckpoint,
+  verify,
+} from "./checkpoints.ts";
 import type { EngineContext } from "./context.ts";
 import { dump } from "./dump.ts";
 import { freeze, unfreeze } from "./freeze.ts";
@@ -57,6 +64,8 @@ export function createEngine(context: EngineContext): Engine {
       await removeCheckpointOf(context, caller, checkpoint);
       return checkpoint;
     },
+    verify: (options) => verify(context, options),
+    retryCheckpoint: async ({ caller, id }) => retryCheckpoint(context, caller, id),
     query: async (options) => query(context, options),
     health: ({ full }) => checkHealth({ config: context.config, full }),
   };

@@ -1,73 +1,75 @@
-/** A checkpoint's images as a folder that CRIU can read: the checkpoint itself, or an unpacked copy that goes again. */
-
+/**
+ * A checkpoint's images, ready for CRIU, by the first of these ways that can be:
+ *
+ *   folder    a plain folder of this host: CRIU reads it, and it is verified meanwhile
+ *   unpacked  a small tar, and an archive that can only be read from its start to its end: into a copy that goes again
+ *   streamed  everything else: a mover reads it where it is and streams it to CRIU; only the small images are written
+ */
 import { randomUUID } from "node:crypto";
+import { closeSync, constants, fstatSync, openSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname } from "node:path";
-import { FIRST_FD } from "../archive/client.ts";
-import type { OpenCheckpoint } from "../archive/open.ts";
 import { createPartial, discard, type PartialCheckpoint } from "../archive/partial.ts";
-import { openVerdict, type Verdict } from "../criu/hook.ts";
+import type { CriuIdentity } from "../criu/session.ts";
+import { openVerdict, type Verdict } from "../criu/verdict.ts";
+import { CedanaError } from "../errors.ts";
 import type { Identity } from "../system/caller.ts";
 import { actAs } from "../system/identity.ts";
-import { archiveWorker, isSmall } from "./archive_worker.ts";
+import type { CheckpointSource } from "./checkpoint_source.ts";
 import type { EngineContext } from "./context.ts";
+import { FIRST_FD, type Mover, startMover } from "./mover/client.ts";
+import { isSmall, move, smallBytes } from "./mover/move.ts";
+import { isRemote } from "./target.ts";
+import { openWorkFolder } from "./work_folder.ts";
 
 export interface Images extends AsyncDisposable {
-  /** Path of the folder; also for other processes of ours. */
+  /** Path of a folder with the images, at least the small ones; also for other processes of ours. */
   dir: string;
-  /** The word that CRIU must wait for, while `verified` is still being found out. */
+  /** The word that must be waited for before the tree may run, while `verified` is still being found out. */
   verdict?: Verdict;
-  /** Rejects when the images are not what was dumped. */
+  /** Rejects when the images are not what was dumped; with CANCELLED when it was given up. */
   verified: Promise<void>;
+  /** CRIU has them streamed: call it before CRIU starts, and CRIU finds the socket in `dir`. */
+  stream?: () => Promise<void>;
+  /** CRIU failed: nobody waits for `verified` any more. */
+  giveUp?: () => void;
 }
 
 export interface ImagesOptions {
-  source: OpenCheckpoint;
-  /** What errors call it. */
-  path: string;
+  source: CheckpointSource;
   caller: Identity;
-  /** Compare every byte of a plain folder with its checksums, where it has some. An archive's are always compared. */
-  content: boolean;
-  /** A large folder may be verified while CRIU reads it, which then waits for the verdict. */
-  whileRestoring: boolean;
+  /** Of CRIU; absent: only the small images are asked for, to look into them. */
+  identity?: CriuIdentity;
   signal?: AbortSignal;
+  onBytes?: (done: number, total: number) => void;
 }
 
-/** Verifies while it opens: what comes back is what was dumped. The source stays the caller's to close. */
+/** The source stays the caller's to close, after the images. */
 export async function openImages(context: EngineContext, options: ImagesOptions): Promise<Images> {
-  const { source, path, caller, content, signal } = options;
-  const opened = `/proc/self/fd/${FIRST_FD}`;
-  if (source.compression === "none") {
-    const dir = `/proc/${process.pid}/fd/${source.fd}`;
-    const request = { verb: "verify" as const, folder: opened, label: path, content };
-    const verifying = archiveWorker(request, caller, signal, [source.fd]).then(() => {});
-    if (options.whileRestoring && !isSmall(dir)) return withVerdict(dir, verifying);
-    await verifying;
-    return { dir, verified: verifying, [Symbol.asyncDispose]: async () => {} };
-  }
-  const partial = makeRoom(caller, [context.config.checkpoint.dir, dirname(path), tmpdir()]);
-  context.store.addPartial(partial.path);
-  const remove = async () => {
-    actAs(caller, () => discard(partial));
-    context.store.removePartial(partial.path);
-  };
-  try {
-    const request = {
-      verb: "unpack" as const,
-      archive: opened,
-      folder: partial.images,
-      label: path,
-      folderLabel: partial.dir,
-    };
-    await archiveWorker(request, caller, signal, [source.fd]);
-  } catch (error) {
-    await remove();
-    throw error;
-  }
-  return { dir: partial.images, verified: Promise.resolve(), [Symbol.asyncDispose]: remove };
+  const { source } = options;
+  if (source.folder !== undefined) return folder(source.folder, options);
+  if (!source.seekable || isSmallTar(source)) return unpacked(context, options);
+  return options.identity === undefined
+    ? extracted(context, options)
+    : streamed(context, options, options.identity);
 }
 
-function withVerdict(dir: string, verifying: Promise<void>): Images {
+function isSmallTar({ tar, fds: [fd] }: CheckpointSource): boolean {
+  return tar && fd !== undefined && fstatSync(fd).size <= smallBytes;
+}
+
+const nothing = async () => {};
+
+async function folder(dir: string, { source, caller, identity, signal }: ImagesOptions): Promise<Images> {
+  const { path: label, place: from, fds } = source;
+  const content = identity !== undefined;
+  const verifying = move({ verb: "verify", label, from, content }, { identity: caller, signal, fds });
+  if (identity?.kind === "own" && !isSmall(dir)) return withVerdict(dir, verifying);
+  await verifying;
+  return { dir, verified: Promise.resolve(), [Symbol.asyncDispose]: nothing };
+}
+
+function withVerdict(dir: string, verifying: Promise<unknown>): Images {
   const verdict = openVerdict();
   const verified = verifying.then(() => verdict.good());
   // CRIU must not wait for a word that will not come; whoever awaits `verified` sees why.
@@ -77,6 +79,31 @@ function withVerdict(dir: string, verifying: Promise<void>): Images {
     verdict[Symbol.dispose]();
   };
   return { dir, verdict, verified, [Symbol.asyncDispose]: done };
+}
+
+async function unpacked(
+  context: EngineContext,
+  { source, caller, signal, onBytes }: ImagesOptions,
+): Promise<Images> {
+  const { path: label, place: from, fds } = source;
+  const { dir } = context.config.checkpoint;
+  const places = [dir, dirname(label), tmpdir()].filter((place) => !isRemote(place));
+  const partial = makeRoom(caller, places);
+  context.store.addPartial(partial.path, caller);
+  const remove = async () => {
+    actAs(caller, () => discard(partial));
+    context.store.removePartial(partial.path);
+  };
+  try {
+    await move(
+      { verb: "unpack", label, from, folder: partial.images, folderLabel: partial.dir },
+      { identity: caller, signal, fds, onBytes },
+    );
+  } catch (error) {
+    await remove();
+    throw error;
+  }
+  return { dir: partial.images, verified: Promise.resolve(), [Symbol.asyncDispose]: remove };
 }
 
 /** A folder to unpack to, in the first of `places` that lets the caller have one. */
@@ -90,4 +117,82 @@ function makeRoom(caller: Identity, places: string[]): PartialCheckpoint {
     }
   }
   throw refusals[0];
+}
+
+async function extracted(context: EngineContext, { source, caller, signal }: ImagesOptions): Promise<Images> {
+  const { path: label, place: from, fds } = source;
+  const work = openWorkFolder(context, ownedBy(caller));
+  const held = openSync(work.path, constants.O_RDONLY | constants.O_DIRECTORY);
+  const remove = async () => work[Symbol.dispose]();
+  try {
+    const dir = `/proc/self/fd/${FIRST_FD + fds.length}`;
+    await move({ verb: "extract", label, from, dir }, { identity: caller, signal, fds: [...fds, held] });
+  } catch (error) {
+    await remove();
+    throw error;
+  } finally {
+    closeSync(held);
+  }
+  return { dir: work.path, verified: Promise.resolve(), [Symbol.asyncDispose]: remove };
+}
+
+/** Writable for the mover, which has the caller's rights. */
+function ownedBy(caller: Identity): CriuIdentity {
+  const own = caller.uid === process.geteuid?.();
+  return own ? { kind: "own" } : { kind: "user", identity: caller, capabilities: [] };
+}
+
+async function streamed(
+  context: EngineContext,
+  { source, caller, signal, onBytes }: ImagesOptions,
+  identity: CriuIdentity,
+): Promise<Images> {
+  const { path: label, place: from, fds } = source;
+  const work = openWorkFolder(context, ownedBy(caller));
+  const verdict = openVerdict();
+  const held = openSync(work.path, constants.O_RDONLY | constants.O_DIRECTORY);
+  const uid = identity.kind === "own" ? (process.geteuid?.() ?? 0) : identity.identity.uid;
+  let mover: Mover | undefined;
+  const close = async () => {
+    await mover?.[Symbol.asyncDispose]();
+    verdict[Symbol.dispose]();
+    work[Symbol.dispose]();
+  };
+  try {
+    const dir = `/proc/self/fd/${FIRST_FD + fds.length}`;
+    mover = await startMover(
+      { verb: "serve", label, from, dir, uid },
+      { identity: caller, signal, fds: [...fds, held], onBytes },
+    );
+    await mover.event("opened");
+  } catch (error) {
+    await close();
+    throw error;
+  } finally {
+    closeSync(held);
+  }
+  const serving = mover;
+  const verified = verify(serving, verdict);
+  // CRIU must not wait for a word that will not come; whoever awaits `verified` sees why.
+  verified.catch(() => verdict[Symbol.dispose]());
+  return {
+    dir: work.path,
+    verdict,
+    verified,
+    giveUp: () => verdict[Symbol.dispose](),
+    async stream() {
+      serving.order({ order: "go" });
+      await serving.event("ready");
+    },
+    [Symbol.asyncDispose]: close,
+  };
+}
+
+/** Once the tree is there: everything that CRIU was given, and what it did not ask for. */
+async function verify(mover: Mover, verdict: Verdict): Promise<void> {
+  const there = await Promise.race([verdict.reached(), mover.answer.then(() => false)]);
+  if (!there) throw new CedanaError({ reason: "CANCELLED", message: "CRIU did not restore the tree" });
+  mover.order({ order: "finish" });
+  await mover.event("verified");
+  verdict.good();
 }

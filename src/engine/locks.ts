@@ -1,6 +1,9 @@
 /** One dump or restore at a time of the same thing; the second is refused, so that nobody waits without knowing. */
 import { CedanaError } from "../errors.ts";
 
+/** ms */
+const lookEvery = 20;
+
 export class Locks {
   private readonly held = new Map<string, string>();
 
@@ -16,6 +19,11 @@ export class Locks {
     }
     this.held.set(what, done);
     return { [Symbol.dispose]: () => this.held.delete(what) };
+  }
+
+  /** Resolves when nobody holds `what`. */
+  async free(what: string): Promise<void> {
+    while (this.held.has(what)) await Bun.sleep(lookEvery);
   }
 
   /** True while anything is held: a daemon that stops waits for it. */

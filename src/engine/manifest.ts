@@ -17,13 +17,13 @@ import { actAs } from "../system/identity.ts";
 import { type ProcStat, readCredentials } from "../system/proc.ts";
 import type { EngineContext } from "./context.ts";
 
+/** What a manifest says beside its files. */
 export interface ManifestSource {
   context: EngineContext;
   id: string;
   job: JobRecord | undefined;
   runtime: Runtime;
   caller: Identity;
-  partial: PartialCheckpoint;
   criu: CriuBinary;
   identity: CriuIdentity;
   facts: TreeFacts;
@@ -46,11 +46,10 @@ export function takeBack(images: string, caller: Identity, identity: CriuIdentit
   }
 }
 
-export function writeManifest(source: ManifestSource): void {
-  const { caller, partial } = source;
+export function writeManifest(source: ManifestSource, partial: PartialCheckpoint, caller: Identity): void {
   actAs(caller, () => {
     const files = listImages({ folder: partial.images, label: partial.name });
-    const bytes = serializeManifest(describe(source, files));
+    const bytes = serializeManifest(describeDump(source, files));
     const fd = openSync(`${partial.images}/${MANIFEST}`, "wx", 0o600);
     try {
       writeFileSync(fd, bytes);
@@ -60,7 +59,12 @@ export function writeManifest(source: ManifestSource): void {
   });
 }
 
-function describe(source: ManifestSource, files: Manifest["files"]): Manifest {
+/** `shards`: how the files are stored, when they are streamed. */
+export function describeDump(
+  source: ManifestSource,
+  files: Manifest["files"],
+  shards?: Manifest["shards"],
+): Manifest {
   const { context, id, job, runtime, criu, identity, facts, stat, held } = source;
   const owner = ownerOf(source);
   const terminal = facts.terminal === undefined ? null : { ...facts.terminal, ...held?.terminal };
@@ -86,6 +90,7 @@ function describe(source: ManifestSource, files: Manifest["files"]): Manifest {
     stdinEnded: held?.stdinEnded ?? false,
     output: job?.output ?? { kind: "none" },
     files,
+    ...(shards && { shards }),
   };
 }
 

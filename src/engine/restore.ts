@@ -5,12 +5,12 @@
  *
  * Nothing here writes to the checkpoint: it is whole whatever happens.
  */
-import { closeSync, rmSync } from "node:fs";
+import { rmSync } from "node:fs";
 import type { Manifest } from "../archive/manifest.ts";
-import { openCheckpoint } from "../archive/open.ts";
 import { installHook } from "../criu/hook.ts";
 import { readPipeData } from "../criu/images/pipe_data.ts";
 import { optionsFromJson } from "../criu/override.ts";
+import { CedanaError } from "../errors.ts";
 import { removeJobFolder } from "../jobs/folder.ts";
 import type { JobOutput, JobRecord, ProcessRef } from "../jobs/types.ts";
 import { runtimeOf } from "../runtimes/registry.ts";
@@ -18,13 +18,21 @@ import type { Replaced, RestoreStart, SupervisorSpec } from "../supervisor/spec.
 import type { Identity } from "../system/caller.ts";
 import { bootId } from "../system/proc.ts";
 import type { JobView, RestoreOptions } from "./api.ts";
+import { openSource } from "./checkpoint_source.ts";
 import { checkCompatible } from "./compatible.ts";
 import { type EngineContext, socketPath } from "./context.ts";
 import { restoreIdentity } from "./criu_identity.ts";
 import { type Images, openImages } from "./images.ts";
 import { killTree } from "./kill_tree.ts";
 import { waitForPids } from "./pids.ts";
-import { findSource, outputOf, ownerOf, type RestoreSource, replacedStdio } from "./restore_plan.ts";
+import {
+  findSource,
+  holdLocalCopy,
+  outputOf,
+  ownerOf,
+  type RestoreSource,
+  replacedStdio,
+} from "./restore_plan.ts";
 import { checkCredentials, checkOwner, rightsOf } from "./restore_rights.ts";
 import { prepareFolder } from "./run.ts";
 import { type Finished, runSteps } from "./steps.ts";
@@ -55,10 +63,13 @@ export async function restore(
   using closing = new DisposableStack();
   return await runSteps(operation, async (step) => {
     await step("validate", () => optionsFromJson(asked.criu.criuOpts, "restore"));
-    const opened = await step("open", () => openCheckpoint({ path: source.path, caller: asked.caller }));
-    closing.defer(() => closeSync(opened.fd));
+    if (source.staged !== undefined) closing.use(holdLocalCopy(context, source.staged));
+    const opened = closing.use(
+      await step("open", () => openSource(context, { path: source.path, caller: asked.caller })),
+    );
     const { manifest } = opened;
-    const caller = rightsOf(asked.caller, source.job, opened.fd);
+    const caller = rightsOf(asked.caller, source.job, opened.owner);
+    const identity = restoreIdentity(caller);
     const options = { ...asked, caller };
     const criu = await step("find criu", () => context.criu());
     await step("compatible", () => {
@@ -68,13 +79,8 @@ export async function restore(
     });
     await using images = await step("images", () =>
       openImages(context, {
-        source: opened,
-        path: source.path,
-        caller,
-        content: true,
-        // A CRIU with few rights cannot open our pipe.
-        whileRestoring: restoreIdentity(caller).kind === "own",
-        signal,
+        ...{ source: opened, caller, identity, signal },
+        onBytes: (done, total) => operation.bytes(done, total),
       }),
     );
     await step("credentials", () => checkCredentials(caller, images.dir));
@@ -82,7 +88,6 @@ export async function restore(
       if (source.job !== undefined) await waitForSupervisor(context, source.job);
       await waitForPids(images.dir);
     });
-    const identity = restoreIdentity(caller);
     using work = openWorkFolder(context, identity);
     const output = await step(
       "output",
@@ -112,7 +117,10 @@ export async function restore(
     };
     const process = await step(
       "criu",
-      async () => ({ ...(await vouched(images, () => starter.start(spec))), bootId: bootId() }),
+      async () => {
+        await images.stream?.();
+        return { ...(await vouched(images, () => starter.start(spec))), bootId: bootId() };
+      },
       async (tree) => {
         killTree(tree, caller);
         await waitForSupervisor(context, { jid: source.jid, process: tree });
@@ -127,10 +135,17 @@ export async function restore(
 
 /** Damaged images are the reason to give, whatever CRIU made of them. */
 async function vouched<T>(images: Images, work: () => Promise<T>): Promise<T> {
-  const [verified, done] = await Promise.allSettled([images.verified, work()]);
-  if (verified.status === "rejected") throw verified.reason;
-  if (done.status === "rejected") throw done.reason;
-  return done.value;
+  const working = work();
+  working.catch(() => images.giveUp?.());
+  const [verified, done] = await Promise.allSettled([images.verified, working]);
+  if (done.status === "fulfilled" && verified.status === "fulfilled") return done.value;
+  if (verified.status === "rejected" && !(done.status === "rejected" && isCancelled(verified.reason)))
+    throw verified.reason;
+  throw done.status === "rejected" ? done.reason : new Error("unreachable");
+}
+
+function isCancelled(error: unknown): boolean {
+  return error instanceof CedanaError && error.reason === "CANCELLED";
 }
 
 function foregroundOutput({ output }: RestoreOptions): JobOutput {
@@ -169,10 +184,13 @@ function restoreStart(
     criuIdentity: identity,
     imagesDir: images.dir,
     workDir,
-    verdict: images.verdict?.path,
+    verdict: images.verdict?.paths,
     choices: {
       ...choices,
-      actionScript: images.verdict === undefined ? undefined : installHook(runDir),
+      // A CRIU with a user's rights cannot open our pipes: its supervisor asks in its place.
+      actionScript:
+        images.verdict === undefined || identity.kind === "user" ? undefined : installHook(runDir),
+      stream: images.stream !== undefined,
       shellJob: choices.shellJob ?? manifest.shellJob,
       // What a CRIU with few rights dumped, or restores, has no cgroups.
       manageCgroups: identity.kind === "user" || manifest.unprivileged ? "ignore" : "",

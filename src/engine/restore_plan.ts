@@ -3,7 +3,7 @@ import { constants } from "node:fs";
 import type { Manifest } from "../archive/manifest.ts";
 import { CedanaError } from "../errors.ts";
 import { generateJobId } from "../jobs/names.ts";
-import type { JobOutput, JobRecord } from "../jobs/types.ts";
+import type { CheckpointRecord, JobOutput, JobRecord } from "../jobs/types.ts";
 import type { Replaced } from "../supervisor/spec.ts";
 import type { Identity } from "../system/caller.ts";
 import { findJob, isPrivileged } from "./access.ts";
@@ -11,6 +11,7 @@ import type { OutputChoice, RestoreOptions } from "./api.ts";
 import { findCheckpoint } from "./checkpoints.ts";
 import type { EngineContext } from "./context.ts";
 import { chooseOutput } from "./run.ts";
+import { stagedImages } from "./store_checkpoint.ts";
 import { viewJob } from "./view.ts";
 
 export interface RestoreSource {
@@ -18,6 +19,8 @@ export interface RestoreSource {
   jid: string;
   /** The job that is brought back; absent: a new one is made. */
   job?: JobRecord;
+  /** Id of the checkpoint whose local copy `path` is, while it is not stored where it belongs. */
+  staged?: string;
 }
 
 export function findSource(context: EngineContext, { caller, source }: RestoreOptions): RestoreSource {
@@ -29,7 +32,15 @@ export function findSource(context: EngineContext, { caller, source }: RestoreOp
     const hint = `end it with: cedana job kill ${job.jid}`;
     throw new CedanaError({ reason: "JOB_RUNNING", message: `job ${job.jid} is running`, hint });
   }
-  return { path: checkpointOf(context, caller, job, source.checkpointId), jid: job.jid, job };
+  const { id, path, work } = checkpointOf(context, caller, job, source.checkpointId);
+  return work === undefined
+    ? { path, jid: job.jid, job }
+    : { path: stagedImages(work), jid: job.jid, job, staged: id };
+}
+
+/** Keeps the local copy where it is until the restore has read it. Throws JOB_BUSY while it is just being moved away. */
+export function holdLocalCopy({ locks }: EngineContext, id: string): Disposable {
+  return locks.take(`local copy of ${id}`, "restored");
 }
 
 function checkpointOf(
@@ -37,17 +48,17 @@ function checkpointOf(
   caller: Identity,
   job: JobRecord,
   id: string | undefined,
-): string {
+): CheckpointRecord {
   if (id !== undefined) {
     const checkpoint = findCheckpoint(context, caller, id);
-    if (checkpoint.jid === job.jid) return checkpoint.path;
+    if (checkpoint.jid === job.jid) return checkpoint;
     throw new CedanaError({
       reason: "CHECKPOINT_NOT_FOUND",
       message: `checkpoint ${id} is not one of job ${job.jid}`,
     });
   }
   const latest = context.store.latestCheckpoint(job.jid);
-  if (latest !== undefined) return latest.path;
+  if (latest !== undefined) return latest;
   throw new CedanaError({
     reason: "CHECKPOINT_NOT_FOUND",
     message: `job ${job.jid} has no checkpoint`,

@@ -1,5 +1,4 @@
 /** With whose rights a checkpoint comes back, and whether what it asks for is within them. */
-import { fstatSync } from "node:fs";
 import type { Manifest } from "../archive/manifest.ts";
 import { readCredentials, type ThreadCredentials } from "../criu/images/credentials.ts";
 import { CedanaError } from "../errors.ts";
@@ -8,13 +7,15 @@ import type { Identity } from "../system/caller.ts";
 import { isPrivileged } from "./access.ts";
 
 /**
+ * `owner`: the checkpoint's uid, undefined where nobody knows it, as in a bucket.
+ *
  * The caller's; but root who brings a user's job back does it as that user would, where the checkpoint is the user's
  * to change. Or whoever writes into his own checkpoint could have root open any file for him. A checkpoint that root
  * names by its path is root's choice, like a program that it starts.
  */
-export function rightsOf(caller: Identity, job: JobRecord | undefined, checkpoint: number): Identity {
+export function rightsOf(caller: Identity, job: JobRecord | undefined, owner: number | undefined): Identity {
   if (job === undefined || !isPrivileged(caller) || isPrivileged(job)) return caller;
-  if (fstatSync(checkpoint).uid !== job.uid) return caller;
+  if (owner !== undefined && owner !== job.uid) return caller;
   const { uid, gid, groups } = job;
   return { uid, gid, groups };
 }

@@ -4,9 +4,14 @@ import { dirname } from "node:path";
 import { removeStalePartials } from "../archive/partial.ts";
 import { errnoOf } from "../errors.ts";
 import { runningState } from "../jobs/reconcile.ts";
+import type { PartialCheckpoint } from "../jobs/store.ts";
+import { ownIdentity } from "../system/caller.ts";
 import { bootId, readStat } from "../system/proc.ts";
 import { adopt } from "./adopt.ts";
 import type { EngineContext } from "./context.ts";
+import { move } from "./mover/move.ts";
+import { storeInBackground } from "./store_checkpoint.ts";
+import { bucketPlace, isRemote } from "./target.ts";
 import { viewJob } from "./view.ts";
 import { removeStaleWorkFolders } from "./work_folder.ts";
 
@@ -23,7 +28,39 @@ export async function cleanUp(context: EngineContext): Promise<StartReport> {
   const views = store.listJobs({ host }).map((job) => viewJob(context, job));
   removeStaleWorkFolders(context);
   const ended = views.filter(({ status }) => status === "halted").length;
-  return { running: views.length - ended, ended, removed: removePartials(context) };
+  const removed = removePartials(context);
+  resumeStoring(context);
+  return { running: views.length - ended, ended, removed };
+}
+
+/** What was left half uploaded goes first: an upload of the same name that has just begun must not go with it. */
+function resumeStoring(context: EngineContext): void {
+  const { store, background, host } = context;
+  const abandoned = deadPartials(context).filter(({ path }) => isRemote(path));
+  const pending = store.pendingCheckpoints(host);
+  if (abandoned.length === 0) {
+    for (const checkpoint of pending) storeInBackground(context, checkpoint, { again: true });
+    return;
+  }
+  background.add("removing unfinished uploads", async (signal) => {
+    const results = await Promise.allSettled(abandoned.map((partial) => abandon(context, partial, signal)));
+    for (const checkpoint of pending) storeInBackground(context, checkpoint, { again: true });
+    for (const result of results) if (result.status === "rejected") throw result.reason;
+  });
+}
+
+/** A bucket that cannot be reached now is asked again when the daemon starts next. */
+async function abandon(context: EngineContext, { path, caller }: PartialCheckpoint, signal: AbortSignal) {
+  const identity = caller ?? ownIdentity();
+  const from = bucketPlace(context, identity, path);
+  await move({ verb: "abandon", label: path, from }, { identity, signal });
+  context.store.removePartial(path);
+}
+
+function deadPartials({ store }: EngineContext): PartialCheckpoint[] {
+  return store
+    .partials()
+    .filter(({ owner }) => runningState(owner, { stat: readStat, bootId }) === undefined);
 }
 
 /** How often and how long what cannot be removed yet is tried again, ms. */
@@ -32,11 +69,10 @@ const retryFor = 300_000;
 
 function removePartials(context: EngineContext): string[] {
   const { store, background, config } = context;
-  const dead = store
-    .partials()
-    .filter(({ owner }) => runningState(owner, { stat: readStat, bootId }) === undefined);
+  const dead = deadPartials(context).filter(({ path }) => !isRemote(path));
   // The usual folder in any case: a power failure may have taken the note of a checkpoint that was being written.
-  const dirs = [...new Set([config.checkpoint.dir, ...dead.map(({ path }) => dirname(path))])];
+  const usual = isRemote(config.checkpoint.dir) ? [] : [config.checkpoint.dir];
+  const dirs = [...new Set([...usual, ...dead.map(({ path }) => dirname(path))])];
   const removed = dirs.flatMap(removeStale);
   const left = () => dead.some(({ path }) => existsSync(path));
   const forget = () => {

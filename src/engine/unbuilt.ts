@@ -6,9 +6,7 @@ export function refuseUnbuilt({ checkpoint, db, metrics }: Config): void {
   const asked: [string, boolean][] = [
     ["db.remote", db.remote],
     ["metrics", metrics],
-    ["checkpoint.streams", checkpoint.streams > 0],
-    ["checkpoint.async", checkpoint.async],
-    [`checkpoint.dir in a bucket (${checkpoint.dir})`, /^(s3|gs|cedana):\/\//.test(checkpoint.dir)],
+    [`checkpoint.dir at the Cedana endpoint (${checkpoint.dir})`, checkpoint.dir.startsWith("cedana://")],
   ];
   const [first] = asked.find(([, is]) => is) ?? [];
   if (first === undefined) return;

@@ -47,6 +47,11 @@ const steps: readonly string[] = [
      start_time INTEGER NOT NULL,
      boot_id TEXT NOT NULL
    ) STRICT;`,
+  `ALTER TABLE checkpoints ADD COLUMN streams INTEGER NOT NULL DEFAULT 0;
+   ALTER TABLE checkpoints ADD COLUMN state TEXT NOT NULL DEFAULT 'done';
+   ALTER TABLE checkpoints ADD COLUMN failure TEXT NOT NULL DEFAULT '';
+   ALTER TABLE checkpoints ADD COLUMN work TEXT;            -- JSON, or NULL when nothing is left to do
+   ALTER TABLE partials ADD COLUMN caller TEXT;             -- JSON: whose rights and keys remove it`,
 ];
 
 /** "CEDA": tells our databases from other programs' (SQLite keeps it in the file's header). */

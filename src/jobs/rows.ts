@@ -1,7 +1,15 @@
 /** Records as rows and back. */
-import { type Compression, compressions } from "../config/schema.ts";
+import { compressions } from "../config/schema.ts";
 import { CedanaError } from "../errors.ts";
-import type { CheckpointRecord, JobExit, JobOutput, JobRecord, ProcessRef } from "./types.ts";
+import {
+  type CheckpointRecord,
+  checkpointStates,
+  type JobExit,
+  type JobOutput,
+  type JobRecord,
+  type ProcessRef,
+  type StoringWork,
+} from "./types.ts";
 
 export interface ProcessRow {
   pid: number;
@@ -39,6 +47,10 @@ export interface CheckpointRow {
   size: number;
   path: string;
   compression: string;
+  streams: number;
+  state: string;
+  failure: string;
+  work: string | null;
 }
 
 function list<T>(text: string, isItem: (item: unknown) => item is T, of: string): T[] {
@@ -129,21 +141,28 @@ export function jobFromRow(row: JobRow): JobRecord {
   };
 }
 
-function compressionFrom(word: string): Compression {
-  const known = compressions.find((compression) => compression === word);
-  if (known) return known;
-  throw new CedanaError({
-    reason: "INTERNAL",
-    message: `the job database holds the unknown compression ${word}`,
-  });
+function known<T extends string>(word: string, words: readonly T[], of: string): T {
+  const found = words.find((each) => each === word);
+  if (found !== undefined) return found;
+  throw new CedanaError({ reason: "INTERNAL", message: `the job database holds the unknown ${of} ${word}` });
 }
 
 export function checkpointToRow(checkpoint: CheckpointRecord): CheckpointRow {
-  const { createdAt, ...rest } = checkpoint;
-  return { ...rest, created_at: createdAt };
+  const { createdAt, work, ...rest } = checkpoint;
+  return { ...rest, created_at: createdAt, work: workToRow(work) };
+}
+
+export function workToRow(work: StoringWork | undefined): string | null {
+  return work === undefined ? null : JSON.stringify(work);
 }
 
 export function checkpointFromRow(row: CheckpointRow): CheckpointRecord {
-  const { created_at, compression, ...rest } = row;
-  return { ...rest, createdAt: created_at, compression: compressionFrom(compression) };
+  const { created_at, compression, state, work, ...rest } = row;
+  return {
+    ...rest,
+    createdAt: created_at,
+    compression: known(compression, compressions, "compression"),
+    state: known(state, checkpointStates, "state of a checkpoint"),
+    ...(work !== null && { work: JSON.parse(work) }),
+  };
 }

@@ -4,12 +4,13 @@
  * Every write is on disk when the call returns (WAL with synchronous=FULL), but for notes of what is being written.
  */
 
-import { Database, SQLiteError, type Statement } from "bun:sqlite";
+import { Database, type Statement } from "bun:sqlite";
 import { realpathSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { CedanaError } from "../errors.ts";
 import { ownFolder } from "../system/own_folder.ts";
 import { bootId, readStat } from "../system/proc.ts";
+import { busyTimeoutMs, explain } from "./failure.ts";
 import { checkCompanions, secureFile } from "./file.ts";
 import { jobsFolder } from "./folder.ts";
 import { migrate } from "./migrations.ts";
@@ -25,17 +26,20 @@ import {
   type ProcessRow,
   processFromRow,
   processToRow,
+  workToRow,
 } from "./rows.ts";
-import type { CheckpointRecord, JobExit, JobOutput, JobRecord, ProcessRef } from "./types.ts";
-
-/** How long a call waits for another process's write: more than any of ours takes, even on a slow disk. */
-const busyTimeoutMs = 10_000;
+import type { CheckpointRecord, FileOwner, JobExit, JobOutput, JobRecord, ProcessRef } from "./types.ts";
 
 /** A checkpoint that is being written, and the process that writes it. */
 export interface PartialCheckpoint {
+  /** Path, or URL. */
   path: string;
   owner: ProcessRef;
+  /** With whose rights it is written. */
+  caller?: FileOwner;
 }
+
+type PartialRow = ProcessRow & { path: string; caller: string | null };
 
 type Values = Record<string, string | number | null>;
 
@@ -152,16 +156,35 @@ export class JobStore implements Disposable {
     return this.#checkpoints("WHERE id = $id", { id })[0];
   }
 
+  /** An asynchronous dump is done, has failed, or is tried again. False when there is no such checkpoint any more. */
+  updateCheckpoint(
+    id: string,
+    change: Pick<CheckpointRecord, "state" | "failure" | "work"> & { size?: number },
+  ): boolean {
+    const { work, ...values } = change;
+    return this.#update("checkpoints", { ...values, work: workToRow(work) }, { id }) > 0;
+  }
+
+  /** Checkpoints of this host that are still to be stored. */
+  pendingCheckpoints(host: string): CheckpointRecord[] {
+    return this.#checkpoints("WHERE state = 'pending' AND host = $host ORDER BY created_at", { host });
+  }
+
   /** Forgets the record; what is on disk stays. */
   deleteCheckpoint(id: string): boolean {
     return this.#delete("checkpoints", { id }) > 0;
   }
 
   /** Notes that this process is writing a checkpoint at `path`, so that it can be removed should we die. */
-  addPartial(path: string): void {
+  addPartial(path: string, caller: FileOwner): void {
     const stat = readStat(process.pid);
     const owner = { pid: process.pid, startTime: stat?.startTime ?? 0n, bootId: bootId() };
-    this.#unflushed(() => this.#insert("INSERT OR REPLACE", "partials", { path, ...processToRow(owner) }));
+    this.#unflushed(() =>
+      this.#insert("INSERT OR REPLACE", "partials", {
+        ...{ path, ...processToRow(owner) },
+        caller: JSON.stringify(caller),
+      }),
+    );
   }
 
   removePartial(path: string): void {
@@ -171,8 +194,11 @@ export class JobStore implements Disposable {
   /** Checkpoints being written, by this process, by others, and by ones that died. */
   partials(): PartialCheckpoint[] {
     const sql = "SELECT * FROM partials ORDER BY path";
-    const rows = this.#guard(() => this.#query<{ path: string } & ProcessRow>(sql).all({}));
-    return rows.map((row) => ({ path: row.path, owner: processFromRow(row) }));
+    const rows = this.#guard(() => this.#query<PartialRow>(sql).all({}));
+    return rows.map((row) => ({
+      ...{ path: row.path, owner: processFromRow(row) },
+      ...(row.caller !== null && { caller: JSON.parse(row.caller) }),
+    }));
   }
 
   #jobs(where: string, values: Values = {}): JobRecord[] {
@@ -229,33 +255,4 @@ export class JobStore implements Disposable {
       throw explain(error, this.path);
     }
   }
-}
-
-/** SQLite's failures in the user's words; anything else as it is. */
-function explain(error: unknown, path: string): unknown {
-  if (!(error instanceof SQLiteError)) return error;
-  const code = error.code ?? "";
-  if (/^SQLITE_(CORRUPT|NOTADB)/.test(code)) {
-    return new CedanaError({
-      reason: "PATH_NOT_USABLE",
-      message: `the job database ${path} is damaged: ${error.message}`,
-      hint: "move it away and start again: jobs run on but are forgotten, and checkpoints restore by their path",
-      cause: error,
-    });
-  }
-  if (/^SQLITE_FULL/.test(code)) {
-    return new CedanaError({
-      reason: "DISK_FULL",
-      message: `no space left for the job database ${path}`,
-      cause: error,
-    });
-  }
-  const why = code.startsWith("SQLITE_BUSY")
-    ? `another process has held it for ${busyTimeoutMs / 1000} s`
-    : error.message;
-  return new CedanaError({
-    reason: "PATH_NOT_USABLE",
-    message: `cannot use the job database ${path}: ${why}`,
-    cause: error,
-  });
 }

@@ -54,9 +54,38 @@ export interface CheckpointRecord {
   host: string;
   /** Unix time in ms. */
   createdAt: number;
-  /** Bytes on disk. */
+  /** Bytes on disk, or in the bucket. */
   size: number;
-  /** Absolute path. */
+  /** Absolute path, or URL of a bucket: where it is, or is going to be. */
   path: string;
   compression: Compression;
+  /** Shards; 0: it is not in shards. */
+  streams: number;
+  /** Only a checkpoint that is `done` is at its path; until then its local copy is what there is. */
+  state: CheckpointState;
+  /** Why it could not be stored; "" unless it `failed`. */
+  failure: string;
+  /** What an asynchronous dump has left to do; absent when it is done. */
+  work?: StoringWork;
+}
+
+export const checkpointStates = ["done", "pending", "failed"] as const;
+export type CheckpointState = (typeof checkpointStates)[number];
+
+/** How a checkpoint whose images are on this host becomes one where it belongs. */
+export interface StoringWork {
+  /** The hidden folder that holds the local copy: a plain checkpoint in `images`. */
+  staged: string;
+  /** Folder, or URL of a place in a bucket. */
+  dir: string;
+  name: string;
+  /** With whose rights. */
+  owner: FileOwner;
+}
+
+/** With whose rights files are read and written. */
+export interface FileOwner {
+  uid: number;
+  gid: number;
+  groups: number[];
 }

@@ -58,6 +58,8 @@ export function connectDaemon(options: ClientOptions): DaemonClient {
     getCheckpoint: call("getCheckpoint"),
     listCheckpoints: call("listCheckpoints"),
     deleteCheckpoint: call("deleteCheckpoint"),
+    verifyCheckpoint: call("verifyCheckpoint"),
+    retryCheckpoint: call("retryCheckpoint"),
     query: call("query"),
     healthCheck: call("healthCheck"),
     async *attach(requests, { signal } = {}) {

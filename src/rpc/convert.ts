@@ -9,11 +9,12 @@ import {
   HealthStatus,
   type ProcessInfoSchema,
 } from "../gen/cedana/daemon/v1/daemon_pb.ts";
-import type {
-  CheckpointSchema,
-  JobExitSchema,
-  JobSchema,
-  ProfileSchema,
+import {
+  type CheckpointSchema,
+  CheckpointState,
+  type JobExitSchema,
+  type JobSchema,
+  type ProfileSchema,
 } from "../gen/cedana/daemon/v1/job_pb.ts";
 import type { HealthItem } from "../health/types.ts";
 import type { CheckpointRecord, JobExit } from "../jobs/types.ts";
@@ -38,13 +39,20 @@ export function jobExit({ at, ...exit }: JobExit): MessageInitShape<typeof JobEx
 }
 
 export function checkpoint(record: CheckpointRecord): MessageInitShape<typeof CheckpointSchema> {
-  const { id, jid, type, path, compression, host } = record;
+  const { id, jid, type, path, compression, host, streams, failure } = record;
   return {
-    ...{ id, jid, type, path, compression, host },
+    ...{ id, jid, type, path, compression, host, streams, failure },
+    state: checkpointState[record.state],
     createdAt: timestampFromMs(record.createdAt),
     size: BigInt(record.size),
   };
 }
+
+const checkpointState = {
+  done: CheckpointState.DONE,
+  pending: CheckpointState.PENDING,
+  failed: CheckpointState.FAILED,
+} satisfies Record<CheckpointRecord["state"], CheckpointState>;
 
 /** Absent unless the request asked for it. */
 export function profile(asked: boolean, made: Profile): MessageInitShape<typeof ProfileSchema> | undefined {

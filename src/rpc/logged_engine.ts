@@ -63,6 +63,8 @@ export function loggedEngine(engine: Engine, log: RpcLog): Engine {
       logged(options.caller, `unfreeze of ${nameOf(options.target)}`, engine.unfreeze(options), processes),
     kill: (options) => logged(options.caller, "kill", engine.kill(options), ids),
     delete: (options) => logged(options.caller, "delete", engine.delete(options), ids),
+    retryCheckpoint: (options) =>
+      logged(options.caller, "retry of a checkpoint", engine.retryCheckpoint(options), ({ path }) => path),
     deleteCheckpoint: (options) =>
       logged(options.caller, "delete of a checkpoint", engine.deleteCheckpoint(options), ({ path }) => path),
   };

@@ -10,6 +10,7 @@ import type {
   RunOptions,
   Target,
   TerminalSize,
+  VerifyOptions,
 } from "../engine/api.ts";
 import {
   type AttachStart,
@@ -25,6 +26,7 @@ import {
   Stdio,
   type Target as TargetMessage,
   type TerminalSize as TerminalSizeMessage,
+  type VerifyCheckpointRequest,
   type WatchOperationRequest,
 } from "../gen/cedana/daemon/v1/daemon_pb.ts";
 import * as is from "./validate.ts";
@@ -52,10 +54,12 @@ export function dump(request: DumpRequest): Said<DumpOptions> {
   return {
     type: "process",
     target: target(request.target),
-    dir: is.optional(request.dir, (dir) => is.absolutePath("dir", dir)),
+    dir: is.optional(request.dir, (dir) => is.place("dir", dir)),
     name: is.optional(request.name, (name) => is.fileName("name", name)),
     compression: is.optional(request.compression, (word) => is.oneOf("compression", word, compressions)),
     leaveRunning: request.leaveRunning,
+    streams: request.streams,
+    async: request.async,
     criu: criu(request.criu),
     operation: is.optional(request.operation, (id) => is.uuid("operation", id)),
   };
@@ -82,11 +86,23 @@ function source({ source, checkpointId }: RestoreRequest): RestoreOptions["sourc
   switch (source.case) {
     case "path":
       if (chosen !== undefined) throw is.invalid("checkpoint_id", "goes with jid, not with path");
-      return { path: is.absolutePath("path", source.value) };
+      return { path: is.place("path", source.value) };
     case "jid":
       return { jid: is.jid("jid", source.value), checkpointId: chosen };
     default:
       throw is.invalid("source", "must be a path or a jid");
+  }
+}
+
+export function verify({ source, operation }: VerifyCheckpointRequest): Said<VerifyOptions> {
+  const id = is.optional(operation, (id) => is.uuid("operation", id));
+  switch (source.case) {
+    case "id":
+      return { source: { id: is.checkpointId("id", source.value) }, operation: id };
+    case "path":
+      return { source: { path: is.place("path", source.value) }, operation: id };
+    default:
+      throw is.invalid("source", "must be an id or a path");
   }
 }
 

@@ -86,6 +86,14 @@ export function daemonService(engine: Engine, draining: AbortSignal): ServiceImp
       const asked = { caller: callerOf(context), id: is.checkpointId("id", id) };
       return { checkpoint: answer.checkpoint(await engine.deleteCheckpoint(asked)) };
     },
+    async verifyCheckpoint(request, context) {
+      const { path, files, bytes } = await engine.verify({ ...asked.verify(request), ...from(context) });
+      return { path, files: BigInt(files), bytes: BigInt(bytes) };
+    },
+    async retryCheckpoint({ id }, context) {
+      const asked = { caller: callerOf(context), id: is.checkpointId("id", id) };
+      return { checkpoint: answer.checkpoint(await engine.retryCheckpoint(asked)) };
+    },
     async query(request, context) {
       const processes = await engine.query({ ...asked.query(request), caller: callerOf(context) });
       return { processes: processes.map(answer.processInfo) };

@@ -15,8 +15,8 @@ type Kind<T> = [T] extends [bigint]
     : [T] extends [Message]
       ? Shape<T>
       : [T] extends [number]
-        ? // An enum is a number, but not every number is an enum's.
-          number extends T
+        ? // Any number may stand for an enum, but its words are few.
+          `${number}` extends `${T}`
           ? never
           : { words: Record<string, T> }
         : never;
@@ -40,7 +40,18 @@ type AnyKind = "uint64" | "time" | AnyShape | { words: Record<string, number> };
 
 const checkpoint: Shape<job.Checkpoint> = {
   name: "cedana.daemon.v1.Checkpoint",
-  fields: { createdAt: "time", size: "uint64" },
+  fields: {
+    createdAt: "time",
+    size: "uint64",
+    state: {
+      words: {
+        CHECKPOINT_STATE_UNSPECIFIED: 0,
+        CHECKPOINT_STATE_DONE: 1,
+        CHECKPOINT_STATE_PENDING: 2,
+        CHECKPOINT_STATE_FAILED: 3,
+      },
+    },
+  },
 };
 const jobExit: Shape<job.JobExit> = { name: "cedana.daemon.v1.JobExit", fields: { at: "time" } };
 const oneJob: Shape<job.Job> = {
@@ -114,6 +125,11 @@ export const responses: { [M in keyof Responses]: Shape<Responses[M]> } = {
   getCheckpoint: { name: "cedana.daemon.v1.GetCheckpointResponse", fields: { checkpoint, content } },
   listCheckpoints: { name: "cedana.daemon.v1.ListCheckpointsResponse", fields: { checkpoints: checkpoint } },
   deleteCheckpoint: { name: "cedana.daemon.v1.DeleteCheckpointResponse", fields: { checkpoint } },
+  verifyCheckpoint: {
+    name: "cedana.daemon.v1.VerifyCheckpointResponse",
+    fields: { files: "uint64", bytes: "uint64" },
+  },
+  retryCheckpoint: { name: "cedana.daemon.v1.RetryCheckpointResponse", fields: { checkpoint } },
   query: { name: "cedana.daemon.v1.QueryResponse", fields: { processes: processInfo } },
   healthCheck: { name: "cedana.daemon.v1.HealthCheckResponse", fields: { items: healthItem } },
 };

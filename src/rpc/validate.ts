@@ -3,6 +3,7 @@
  * call. Each throws INVALID_ARGUMENT that names the field. What needs the host or the store is the engine's to check.
  */
 import { CedanaError } from "../errors.ts";
+import { isStorageUrl } from "../storage/place.ts";
 
 /** Longest path of the kernel, PATH_MAX, without its NUL. */
 const maxPathBytes = 4095;
@@ -38,6 +39,11 @@ export function absolutePath(field: string, value: string): string {
   text(field, value, maxPathBytes);
   if (!value.startsWith("/")) throw invalid(field, `must be an absolute path, not "${value}"`);
   return value;
+}
+
+/** A path of this host, or a URL of a bucket, whose form the storage checks. */
+export function place(field: string, value: string): string {
+  return isStorageUrl(value) ? text(field, value, maxPathBytes) : absolutePath(field, value);
 }
 
 /** A name for one new entry of a folder, with room for a codec's suffix; hidden names are ours. */

@@ -1,5 +1,6 @@
 /** What a supervisor is told when it starts, and what it answers. */
 import type { CriuIdentity, RestoreChoices } from "../criu/session.ts";
+import type { VerdictPaths } from "../criu/verdict.ts";
 import type { ErrorFacts } from "../errors.ts";
 import type { Identity } from "../system/caller.ts";
 import type { WindowSize } from "../system/pty.ts";
@@ -29,8 +30,8 @@ export interface RestoreStart {
   imagesDir: string;
   workDir: string;
   choices: Omit<RestoreChoices, "inherit" | "leaveStopped" | "verdict">;
-  /** The pipe at which CRIU waits for the word to let the tree run. */
-  verdict?: string;
+  /** Where to ask for the word to let the tree run. */
+  verdict?: VerdictPaths;
   /** The tree stays stopped until somebody continues it. */
   leaveStopped: boolean;
   stdio: Replaced[];

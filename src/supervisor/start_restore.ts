@@ -4,6 +4,7 @@
  */
 import { constants, fstatSync, lstatSync, openSync, rmSync, statSync } from "node:fs";
 import { CriuFailure, criuRestore } from "../criu/session.ts";
+import { askVerdict } from "../criu/verdict.ts";
 import { CedanaError, errnoInWords, errnoOf, messageOf } from "../errors.ts";
 import type { Identity } from "../system/caller.ts";
 import { type ChildExit, reap, reapOrphans } from "../system/children.ts";
@@ -105,7 +106,11 @@ async function restore(
     const leaveStopped = start.leaveStopped || criuIdentity.kind === "user";
     return await criuRestore(
       { command, identity: criuIdentity, imagesDir, workDir },
-      { ...choices, leaveStopped, inherit: unique, terminal, verdict: start.verdict },
+      {
+        ...choices,
+        ...{ leaveStopped, inherit: unique, terminal },
+        verdict: criuIdentity.kind === "own" ? start.verdict : undefined,
+      },
     );
   } catch (error) {
     if (!(error instanceof CriuFailure)) throw error;
@@ -120,6 +125,13 @@ async function restore(
  */
 function release(root: number, start: RestoreStart): void {
   const tree = processTree(root);
+  if (start.verdict !== undefined && !askVerdict(start.verdict)) {
+    for (const pid of tree) process.kill(pid, "SIGKILL");
+    throw new CedanaError({
+      reason: "CHECKPOINT_CORRUPT",
+      message: "cannot restore: the images are damaged",
+    });
+  }
   const capable = tree.find((pid) => hasCapabilities(pid));
   if (capable !== undefined) {
     for (const pid of tree) process.kill(pid, "SIGKILL");

@@ -46,6 +46,9 @@ function checkpoint(id: string, facts: Partial<CheckpointRecord> = {}): Checkpoi
     size: 2 ** 40,
     path: `/tmp/${id}.tar`,
     compression: "tar",
+    streams: 0,
+    state: "done",
+    failure: "",
     ...facts,
   };
 }
@@ -151,10 +154,11 @@ describe("checkpoints", () => {
 
   test("one being written is known with the process that writes it, until it is removed", () => {
     using store = openStore(path);
-    store.addPartial("/tmp/.x.partial");
+    store.addPartial("/tmp/.x.partial", { uid: 7, gid: 8, groups: [9] });
     const [partial] = store.partials();
     expect(partial?.path).toBe("/tmp/.x.partial");
     expect(partial?.owner.pid).toBe(process.pid);
+    expect(partial?.caller).toEqual({ uid: 7, gid: 8, groups: [9] });
     store.removePartial("/tmp/.x.partial");
     expect(store.partials()).toEqual([]);
   });

@@ -1,14 +1,15 @@
 /**
  * Blocks of files, in whatever order and however mixed they come, into N shards:
  *
- *   blocks ─ hashed ─ encoded, as many at once as are handed in ─▶ the shard with the least waiting ─▶ its sink
+ *   blocks ─ hashed ─ encoded, several at once ─▶ the shard with the least waiting ─▶ its sink
  *
  * Nothing is held but what was handed in: whoever hands in bounds the memory by waiting for `write`.
  */
 import type { ByteSink } from "../bytes.ts";
 import { BLOCK } from "../checksums.ts";
-import { type Encoder, encoderOf } from "../encode.ts";
+import { type Encoded, type Encoder, encoderOf } from "../encode.ts";
 import type { ManifestFile } from "../manifest.ts";
+import { DEPTH } from "../pump.ts";
 import { release } from "../release.ts";
 import type { SinkFolder } from "../source-folder.ts";
 import { isZero } from "../zeroes.ts";
@@ -16,6 +17,7 @@ import { serializeIndex } from "./index-file.ts";
 import { type ShardLayout, shardNames } from "./names.ts";
 import { RowTable } from "./row-table.ts";
 import { Shard } from "./shard.ts";
+import { Turns } from "./turns.ts";
 
 export interface FileBlock {
   /** Of an image (`isImageName`). */
@@ -29,6 +31,7 @@ export class ShardWriter {
   readonly #shards: Shard[];
   readonly #encoder: Encoder | undefined;
   readonly #files = new Map<string, RowTable>();
+  readonly #turns = new Turns(DEPTH);
   #sizes: number[] = [];
 
   private constructor(sinks: ByteSink[], encoder: Encoder | undefined) {
@@ -60,7 +63,7 @@ export class ShardWriter {
       return;
     }
     const plain = { bytes, length: bytes.length, sum: 0 };
-    const encoded = this.#encoder === undefined ? plain : await this.#encoder.encode(bytes);
+    const encoded = await this.#encode(plain);
     const shard = this.#leastQueued();
     const { offset, written } = this.#at(shard).append(encoded);
     await written;
@@ -96,6 +99,11 @@ export class ShardWriter {
   /** Removes all shards, finished or not; after the last `write` was settled. */
   async abort(): Promise<void> {
     await Promise.all(this.#shards.map((shard) => shard.abort()));
+  }
+
+  async #encode(plain: Encoded & { bytes: Buffer }): Promise<Encoded> {
+    const encoder = this.#encoder;
+    return encoder === undefined ? plain : this.#turns.take(() => encoder.encode(plain.bytes));
   }
 
   #tableOf(name: string): RowTable {

@@ -43,8 +43,8 @@ export interface Serving extends AsyncDisposable {
    */
   done: Promise<Served[]>;
   /**
-   * Resolves when every image that was asked for so far is done. CRIU closes its connection only after the tree runs: what is to be
-   * known before that is to be asked at its post-restore hook, when it has read all that it needs.
+   * Resolves when every image that was asked for so far is done; rejects as `done` does. CRIU closes its connection only after the
+   * tree runs: what is to be known before that is to be asked at its post-restore hook, when it has read all it needs.
    */
   idle(): Promise<void>;
   /** Ends it; resolves when its descriptors are closed. */
@@ -70,7 +70,9 @@ export function serve({ imagesDir, uid, open, signal }: ServeOptions): Serving {
     { imagesDir, uid, pool: { address: 0, blocks: 0 } },
     receive,
   );
+  let failed = false;
   const fail = (error: unknown) => {
+    failed = true;
     reject(error);
     thread.stop();
   };
@@ -163,11 +165,13 @@ export function serve({ imagesDir, uid, open, signal }: ServeOptions): Serving {
 
   return {
     done,
-    idle: () =>
-      new Promise((wake) => {
+    async idle() {
+      await new Promise<void>((wake) => {
         whenIdle.push(wake);
         finish();
-      }),
+      });
+      if (failed || gone) await done;
+    },
     [Symbol.asyncDispose]: async () => {
       thread.stop();
       await ended;

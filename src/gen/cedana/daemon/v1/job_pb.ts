@@ -2,8 +2,8 @@
 // @generated from file cedana/daemon/v1/job.proto (package cedana.daemon.v1, syntax proto3)
 /* eslint-disable */
 
-import type { GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
-import { fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
+import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
+import { enumDesc, fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import type { Message } from "@bufbuild/protobuf";
@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file cedana/daemon/v1/job.proto.
  */
 export const file_cedana_daemon_v1_job: GenFile = /*@__PURE__*/
-  fileDesc("ChpjZWRhbmEvZGFlbW9uL3YxL2pvYi5wcm90bxIQY2VkYW5hLmRhZW1vbi52MSLNAgoDSm9iEgsKA2ppZBgBIAEoCRIMCgR0eXBlGAIgASgJEgsKA3BpZBgDIAEoDRIOCgZzdGF0dXMYBCABKAkSCwoDZ3B1GAUgASgIEgsKA3VpZBgGIAEoDRILCgNnaWQYByABKA0SDAoEYXJncxgIIAMoCRILCgNjd2QYCSABKAkSCwoDbG9nGAogASgJEhIKCmF0dGFjaGFibGUYCyABKAgSCwoDdHR5GAwgASgIEgwKBGhvc3QYDSABKAkSLgoKY3JlYXRlZF9hdBgOIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASJwoEZXhpdBgPIAEoCzIZLmNlZGFuYS5kYWVtb24udjEuSm9iRXhpdBI3ChFsYXRlc3RfY2hlY2twb2ludBgQIAEoCzIcLmNlZGFuYS5kYWVtb24udjEuQ2hlY2twb2ludCJnCgdKb2JFeGl0Eg4KBnN0YXR1cxgBIAEoDRIOCgZzaWduYWwYAiABKA0SJgoCYXQYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhQKDGNoZWNrcG9pbnRlZBgEIAEoCCKiAQoKQ2hlY2twb2ludBIKCgJpZBgBIAEoCRILCgNqaWQYAiABKAkSDAoEdHlwZRgDIAEoCRIuCgpjcmVhdGVkX2F0GAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIMCgRzaXplGAUgASgEEgwKBHBhdGgYBiABKAkSEwoLY29tcHJlc3Npb24YByABKAkSDAoEaG9zdBgIIAEoCSIpCgRTdGVwEgwKBG5hbWUYASABKAkSEwoLZHVyYXRpb25fdXMYAiABKAQiQgoHUHJvZmlsZRIlCgVzdGVwcxgBIAMoCzIWLmNlZGFuYS5kYWVtb24udjEuU3RlcBIQCgh0b3RhbF91cxgCIAEoBGIGcHJvdG8z", [file_google_protobuf_timestamp]);
+  fileDesc("ChpjZWRhbmEvZGFlbW9uL3YxL2pvYi5wcm90bxIQY2VkYW5hLmRhZW1vbi52MSLNAgoDSm9iEgsKA2ppZBgBIAEoCRIMCgR0eXBlGAIgASgJEgsKA3BpZBgDIAEoDRIOCgZzdGF0dXMYBCABKAkSCwoDZ3B1GAUgASgIEgsKA3VpZBgGIAEoDRILCgNnaWQYByABKA0SDAoEYXJncxgIIAMoCRILCgNjd2QYCSABKAkSCwoDbG9nGAogASgJEhIKCmF0dGFjaGFibGUYCyABKAgSCwoDdHR5GAwgASgIEgwKBGhvc3QYDSABKAkSLgoKY3JlYXRlZF9hdBgOIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASJwoEZXhpdBgPIAEoCzIZLmNlZGFuYS5kYWVtb24udjEuSm9iRXhpdBI3ChFsYXRlc3RfY2hlY2twb2ludBgQIAEoCzIcLmNlZGFuYS5kYWVtb24udjEuQ2hlY2twb2ludCJnCgdKb2JFeGl0Eg4KBnN0YXR1cxgBIAEoDRIOCgZzaWduYWwYAiABKA0SJgoCYXQYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhQKDGNoZWNrcG9pbnRlZBgEIAEoCCL2AQoKQ2hlY2twb2ludBIKCgJpZBgBIAEoCRILCgNqaWQYAiABKAkSDAoEdHlwZRgDIAEoCRIuCgpjcmVhdGVkX2F0GAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIMCgRzaXplGAUgASgEEgwKBHBhdGgYBiABKAkSEwoLY29tcHJlc3Npb24YByABKAkSDAoEaG9zdBgIIAEoCRIPCgdzdHJlYW1zGAkgASgNEjAKBXN0YXRlGAogASgOMiEuY2VkYW5hLmRhZW1vbi52MS5DaGVja3BvaW50U3RhdGUSDwoHZmFpbHVyZRgLIAEoCSIpCgRTdGVwEgwKBG5hbWUYASABKAkSEwoLZHVyYXRpb25fdXMYAiABKAQiQgoHUHJvZmlsZRIlCgVzdGVwcxgBIAMoCzIWLmNlZGFuYS5kYWVtb24udjEuU3RlcBIQCgh0b3RhbF91cxgCIAEoBCqJAQoPQ2hlY2twb2ludFN0YXRlEiAKHENIRUNLUE9JTlRfU1RBVEVfVU5TUEVDSUZJRUQQABIZChVDSEVDS1BPSU5UX1NUQVRFX0RPTkUQARIcChhDSEVDS1BPSU5UX1NUQVRFX1BFTkRJTkcQAhIbChdDSEVDS1BPSU5UX1NUQVRFX0ZBSUxFRBADYgZwcm90bzM", [file_google_protobuf_timestamp]);
 
 /**
  * A process or container that the daemon knows by an id of its own.
@@ -207,7 +207,7 @@ export type Checkpoint = Message<"cedana.daemon.v1.Checkpoint"> & {
   createdAt?: Timestamp | undefined;
 
   /**
-   * Bytes on disk.
+   * Bytes on disk, or in the bucket.
    *
    * @generated from field: uint64 size = 5;
    */
@@ -231,6 +231,25 @@ export type Checkpoint = Message<"cedana.daemon.v1.Checkpoint"> & {
    * @generated from field: string host = 8;
    */
   host: string;
+
+  /**
+   * Shards; 0: it is not in shards.
+   *
+   * @generated from field: uint32 streams = 9;
+   */
+  streams: number;
+
+  /**
+   * @generated from field: cedana.daemon.v1.CheckpointState state = 10;
+   */
+  state: CheckpointState;
+
+  /**
+   * Why storing it failed; empty unless it did.
+   *
+   * @generated from field: string failure = 11;
+   */
+  failure: string;
 };
 
 /**
@@ -289,4 +308,43 @@ export type Profile = Message<"cedana.daemon.v1.Profile"> & {
  */
 export const ProfileSchema: GenMessage<Profile> = /*@__PURE__*/
   messageDesc(file_cedana_daemon_v1_job, 4);
+
+/**
+ * Whether a checkpoint is where its path says.
+ *
+ * @generated from enum cedana.daemon.v1.CheckpointState
+ */
+export enum CheckpointState {
+  /**
+   * @generated from enum value: CHECKPOINT_STATE_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * It is there, complete.
+   *
+   * @generated from enum value: CHECKPOINT_STATE_DONE = 1;
+   */
+  DONE = 1,
+
+  /**
+   * It is complete on the host that made it, and being packed or uploaded.
+   *
+   * @generated from enum value: CHECKPOINT_STATE_PENDING = 2;
+   */
+  PENDING = 2,
+
+  /**
+   * Packing or uploading failed; it is complete on the host that made it, and can be stored by RetryCheckpoint.
+   *
+   * @generated from enum value: CHECKPOINT_STATE_FAILED = 3;
+   */
+  FAILED = 3,
+}
+
+/**
+ * Describes the enum cedana.daemon.v1.CheckpointState.
+ */
+export const CheckpointStateSchema: GenEnum<CheckpointState> = /*@__PURE__*/
+  enumDesc(file_cedana_daemon_v1_job, 0);
 

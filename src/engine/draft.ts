@@ -1,0 +1,193 @@
+/**
+ * A checkpoint that is being made, from before CRIU writes until it is published:
+ *
+ *   folder   CRIU writes files into a hidden folder; they are packed, or uploaded, when it has (packing.ts)
+ *   stream   CRIU's pipes lead to a mover, which writes shards, to disk or to a bucket, while CRIU dumps
+ */
+import { chownSync, renameSync } from "node:fs";
+import { join } from "node:path";
+import { createPartial, discard, type PartialCheckpoint } from "../archive/partial.ts";
+import type { CriuIdentity } from "../criu/session.ts";
+import { CedanaError } from "../errors.ts";
+import type { StoringWork } from "../jobs/types.ts";
+import type { Identity } from "../system/caller.ts";
+import { actAs } from "../system/identity.ts";
+import type { EngineContext } from "./context.ts";
+import { inTermsOf } from "./dump_archive.ts";
+import { describeDump, type ManifestSource, takeBack, writeManifest } from "./manifest.ts";
+import { openPacking, type Packing, type Published } from "./packing.ts";
+import { openStreaming } from "./streaming.ts";
+import { type DumpTarget, isRemote, pathOf } from "./target.ts";
+
+export interface Draft {
+  /** Of the checkpoint, without suffix. */
+  name: string;
+  /** CRIU's images folder. */
+  imagesDir: string;
+  /** CRIU streams; its folder holds a socket only. */
+  stream: boolean;
+  /** CRIU has written its images: what they are of is written beside them. */
+  describe(source: ManifestSource): Promise<void>;
+  pack(): Promise<void>;
+  publish(): Promise<Published>;
+  /** Instead of `pack` and `publish`: the images stay where they are, under a name that nobody takes for rubbish. */
+  stage(): StoringWork;
+  /** What went wrong, said of what the person chose; `error` may be what followed from it. */
+  explain(error: unknown): Promise<unknown>;
+  /** Leaves nothing, unless it was published or staged. */
+  discard(): Promise<void>;
+}
+
+export interface DraftOptions {
+  target: DumpTarget;
+  /** Absent: `dump-<prefix>-<unix time>`, of this second or the next that is not taken. */
+  name: string | undefined;
+  prefix: string;
+  async: boolean;
+  caller: Identity;
+  identity: CriuIdentity;
+  /** CRIU's own folder, where its user may write. */
+  workDir: string;
+  signal: AbortSignal | undefined;
+  onBytes: (done: number, total: number) => void;
+}
+
+/** Throws what would make the dump fail for sure, before anything is frozen; then nothing was made. */
+export async function openDraft(context: EngineContext, options: DraftOptions): Promise<Draft> {
+  for (let time = Math.floor(Date.now() / 1000); ; time++) {
+    const name = options.name ?? `${options.prefix}-${time}`;
+    try {
+      const streams = options.target.form.streams > 0 && !options.async;
+      return await (streams ? streamDraft(context, name, options) : folderDraft(context, name, options));
+    } catch (error) {
+      const taken = error instanceof CedanaError && error.reason === "CHECKPOINT_EXISTS";
+      if (options.name !== undefined || !taken) throw error;
+    }
+  }
+}
+
+async function folderDraft(context: EngineContext, name: string, options: DraftOptions): Promise<Draft> {
+  const { target, caller, identity } = options;
+  const partial = openPartial(
+    context,
+    target.settings === undefined ? target.dir : target.staging,
+    name,
+    caller,
+  );
+  let packing: Packing | undefined;
+  const remove = async () => {
+    await packing?.[Symbol.asyncDispose]();
+    actAs(caller, () => discard(partial));
+    forget(context, partial, target, name);
+  };
+  try {
+    // CRIU writes as the tree's owner where the host demands it; the files are taken back before they are published.
+    if (identity.kind === "user") chownSync(partial.images, identity.identity.uid, identity.identity.gid);
+    if (isRemote(target.dir)) context.store.addPartial(pathOf(target, name), caller);
+    packing = await openPacking({ ...options, partial });
+    // It was tried, so that what is asked for can be done; the bytes follow when nobody waits for them.
+    if (options.async) await packing[Symbol.asyncDispose]();
+  } catch (error) {
+    await remove();
+    throw await explained(partial, error);
+  }
+  const opened = packing;
+  return {
+    name,
+    imagesDir: partial.images,
+    stream: false,
+    async describe(source) {
+      takeBack(partial.images, caller, identity);
+      writeManifest(source, partial, caller);
+    },
+    pack: () => opened.pack(),
+    async publish() {
+      const published = await opened.publish();
+      forget(context, partial, target, name);
+      return published;
+    },
+    stage() {
+      const staged = join(partial.dir, `.${name}.pending-${Bun.randomUUIDv7().slice(-12)}`);
+      actAs(caller, () => renameSync(partial.path, staged));
+      forget(context, partial, target, name);
+      const { uid, gid, groups } = caller;
+      return { staged, dir: target.dir, name, owner: { uid, gid, groups: [...groups] } };
+    },
+    explain: (error) => explained(partial, error),
+    discard: remove,
+  };
+}
+
+async function explained(partial: PartialCheckpoint, error: unknown): Promise<unknown> {
+  return inTermsOf(partial, error);
+}
+
+/** Our notes of what was being written there. */
+function forget(
+  { store }: EngineContext,
+  partial: PartialCheckpoint,
+  target: DumpTarget,
+  name: string,
+): void {
+  store.removePartial(partial.path);
+  if (isRemote(target.dir)) store.removePartial(pathOf(target, name));
+}
+
+function openPartial(
+  { store }: EngineContext,
+  dir: string,
+  name: string,
+  caller: Identity,
+): PartialCheckpoint {
+  const partial = actAs(caller, () => createPartial({ dir, name }));
+  store.addPartial(partial.path, caller);
+  return partial;
+}
+
+async function streamDraft(context: EngineContext, name: string, options: DraftOptions): Promise<Draft> {
+  const { target, caller, workDir } = options;
+  const { store } = context;
+  const remote = isRemote(target.dir);
+  const note = pathOf(target, name);
+  const partial = remote ? undefined : openPartial(context, target.dir, name, caller);
+  const remove = () => {
+    if (partial !== undefined) {
+      actAs(caller, () => discard(partial));
+      store.removePartial(partial.path);
+    } else store.removePartial(note);
+  };
+  if (remote) store.addPartial(note, caller);
+  try {
+    const streaming = await openStreaming({ ...options, name, folder: partial?.images });
+    return {
+      name,
+      imagesDir: workDir,
+      stream: true,
+      async describe(source) {
+        const { streams: count, compression } = target.form;
+        const files = await streaming.files();
+        await streaming.complete(describeDump(source, files, { count, compression }));
+      },
+      pack: () => streaming.written(),
+      async publish() {
+        const published = await streaming.publish(partial);
+        store.removePartial(partial?.path ?? note);
+        return published;
+      },
+      stage() {
+        throw new Error("what is streamed is stored already");
+      },
+      explain: async (error) => {
+        const cause = await streaming.cause(error);
+        return partial === undefined ? cause : inTermsOf(partial, cause);
+      },
+      async discard() {
+        await streaming[Symbol.asyncDispose]();
+        remove();
+      },
+    };
+  } catch (error) {
+    remove();
+    throw partial === undefined ? error : inTermsOf(partial, error);
+  }
+}

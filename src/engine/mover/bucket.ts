@@ -1,0 +1,129 @@
+/** A checkpoint in a bucket, with the keys that the request names or that this process's user has. */
+import { homedir } from "node:os";
+import type { ByteSink } from "../../archive/bytes.ts";
+import { MANIFEST, suffixes } from "../../archive/names.ts";
+import type { CheckpointSource, SinkFolder, SourceFolder } from "../../archive/source-folder.ts";
+import { compressions } from "../../config/schema.ts";
+import { CedanaError } from "../../errors.ts";
+import type { StoredObject } from "../../storage/objects.ts";
+import { openStorage, type Storage } from "../../storage/storage.ts";
+import type { BucketPlace } from "./protocol.ts";
+
+/** Two of the smallest parts that stores take: what an upload must be able to hold. */
+const PARTS = 10 << 20;
+
+export function openBucket({ url, settings }: BucketPlace): Storage {
+  return openStorage({ url, settings, owner: { home: homedir(), env: process.env } });
+}
+
+/** Where a new checkpoint goes: as one object of that name, or as several below it. */
+export interface BucketTarget {
+  sink(suffix: string): ByteSink;
+  sinks: SinkFolder;
+}
+
+/**
+ * Throws within seconds what would make writing there fail, and CHECKPOINT_EXISTS. `memory`: bytes that all uploads
+ * may hold together, shared by `uploads` of them.
+ */
+export async function openTarget(
+  place: BucketPlace,
+  options: { uploads: number; memory: number; signal: AbortSignal },
+): Promise<BucketTarget> {
+  const { signal } = options;
+  const storage = openBucket(place);
+  await storage.check("write", signal);
+  const taken = await whatIsThere(storage, place.name, signal);
+  if (taken !== undefined) {
+    throw new CedanaError({
+      reason: "CHECKPOINT_EXISTS",
+      message: `${storage.url}/${taken} exists already`,
+      hint: "choose another --name, or delete it first",
+    });
+  }
+  const memory = Math.max(PARTS, Math.floor(options.memory / options.uploads));
+  return {
+    sink: (suffix) => storage.sink(place.name + suffix, { memory, signal }),
+    sinks: (file) => storage.sink(`${place.name}/${file}`, { memory, signal }),
+  };
+}
+
+/**
+ * The first object of a checkpoint of that name, with whatever suffix, or of whatever else lies below it: so that all
+ * that is there later is ours to remove.
+ */
+async function whatIsThere(storage: Storage, name: string, signal: AbortSignal): Promise<string | undefined> {
+  const names = new Set(compressions.map((compression) => name + suffixes[compression]));
+  const objects = await storage.list(name, signal);
+  return objects.find((object) => names.has(object.name) || object.name.startsWith(`${name}/`))?.name;
+}
+
+/** Throws CHECKPOINT_NOT_FOUND where there is neither an object nor a folder of that name. */
+export async function openInBucket(place: BucketPlace, signal: AbortSignal): Promise<CheckpointSource> {
+  const storage = openBucket(place);
+  const objects = await storage.list(place.name, signal);
+  if (objects.some(({ name }) => name === place.name)) {
+    return { kind: "file", file: await storage.source(place.name, signal) };
+  }
+  const inside = new Set(objects.map(({ name }) => name));
+  const at = (file: string) => `${place.name}/${file}`;
+  if (!inside.has(at(MANIFEST))) {
+    throw notThere(storage, place.name);
+  }
+  const folder: SourceFolder = {
+    label: `${storage.url}/${place.name}`,
+    open: async (file) =>
+      inside.has(at(file)) ? { ...(await storage.source(at(file), signal)), close: () => {} } : undefined,
+  };
+  return { kind: "folder", folder };
+}
+
+function notThere(storage: Storage, name: string): CedanaError {
+  return new CedanaError({
+    reason: "CHECKPOINT_NOT_FOUND",
+    message: `there is no checkpoint ${storage.url}/${name}`,
+    hint: "a checkpoint in a bucket is named with all of its path: s3://bucket/prefix/name.tar.lz4",
+  });
+}
+
+/** Bytes of all its objects. */
+export async function sizeInBucket(place: BucketPlace, signal: AbortSignal): Promise<number> {
+  const objects = await objectsOf(openBucket(place), place.name, signal);
+  return objects.reduce((sum, { size }) => sum + size, 0);
+}
+
+async function objectsOf(storage: Storage, checkpoint: string, signal: AbortSignal): Promise<StoredObject[]> {
+  const objects = await storage.list(checkpoint, signal);
+  return objects.filter(({ name }) => name === checkpoint || name.startsWith(`${checkpoint}/`));
+}
+
+/**
+ * All objects of a checkpoint; the manifest first, so that what is left when this fails is no checkpoint. Throws
+ * CHECKPOINT_NOT_FOUND where there are none.
+ */
+export async function removeFromBucket(place: BucketPlace, signal: AbortSignal): Promise<number> {
+  const storage = openBucket(place);
+  const own = await objectsOf(storage, place.name, signal);
+  if (own.length === 0) throw notThere(storage, place.name);
+  const manifest = `${place.name}/${MANIFEST}`;
+  const names = own.map(({ name }) => name);
+  if (names.includes(manifest)) await storage.remove([manifest], signal);
+  await storage.remove(
+    names.filter((name) => name !== manifest),
+    signal,
+  );
+  return 0;
+}
+
+/** What a process that was killed left half uploaded, or uploaded without the manifest that would make it a checkpoint. */
+export async function abandonUpload(place: BucketPlace, signal: AbortSignal): Promise<number> {
+  const storage = openBucket(place);
+  await storage.abandon(place.name, signal);
+  const objects = await storage.list(`${place.name}/`, signal);
+  if (objects.some(({ name }) => name === `${place.name}/${MANIFEST}`)) return 0;
+  await storage.remove(
+    objects.map(({ name }) => name),
+    signal,
+  );
+  return 0;
+}

@@ -1,0 +1,25 @@
+/** The hidden verb `__move`: moves the bytes of a checkpoint (protocol.ts). */
+import { CedanaError, messageOf } from "../../errors.ts";
+import { StdioPort } from "./port.ts";
+import type { MoverAnswer } from "./protocol.ts";
+
+export async function moverMain(): Promise<void> {
+  const port = new StdioPort();
+  port.answer(await answerTo(port));
+  process.exit(0); // stdin is still being read
+}
+
+async function answerTo(port: StdioPort): Promise<MoverAnswer> {
+  try {
+    const request = await port.request();
+    const { perform } = await import("./perform.ts");
+    return { ok: { bytes: await perform(request, port) } };
+  } catch (error) {
+    const failure = port.signal.aborted ? port.signal.reason : error;
+    const { reason, message, hint, details } =
+      failure instanceof CedanaError
+        ? failure
+        : new CedanaError({ reason: "INTERNAL", message: messageOf(failure) });
+    return { error: { reason, message, hint, details } };
+  }
+}

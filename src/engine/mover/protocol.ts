@@ -1,0 +1,84 @@
+/**
+ * What the engine and its mover say to each other: JSON, a message a line.
+ *
+ *   engine ── request ──▶ mover      what to do; orders follow, at the points where the engine decides
+ *          ◀── events ──             how far it is; the last message is the answer
+ *
+ * The mover is a process of its own (the hidden verb `__move`), so that the daemon answers while bytes move, and has
+ * the rights of whoever asked. When its stdin closes before the answer, whoever asked has gone or changed their mind:
+ * what was written is removed.
+ */
+import type { ManifestFile } from "../../archive/manifest.ts";
+import type { Compression } from "../../config/schema.ts";
+import type { StorageSettings } from "../../storage/credentials.ts";
+
+/** A place in a bucket, and the keys to it; the mover completes them from its user's own files. */
+export interface BucketPlace {
+  kind: "bucket";
+  /** "s3://bucket/prefix" */
+  url: string;
+  /** Of the checkpoint, below it. */
+  name: string;
+  settings: StorageSettings;
+}
+
+/** Paths may be /proc/self/fd/N. */
+export type Place = { kind: "local"; path: string } | BucketPlace;
+
+/** How a checkpoint is to be written. */
+export interface Form {
+  compression: Compression;
+  /** Shards; 0: none. */
+  streams: number;
+  /** Of the codec; 0: its fastest. */
+  level: number;
+  /** Bytes of blocks held at once. */
+  memory: number;
+  /** Flush to disk what is local. */
+  sync: boolean;
+}
+
+/** `label`s are what errors call a thing. */
+export type MoverRequest =
+  /** A folder of images, with its manifest, becomes an archive, shards, or objects. */
+  | { verb: "pack"; label: string; folder: string; to: Place; form: Form }
+  /** What CRIU streams becomes shards. `socketDir` is CRIU's images folder, `uid` its user. */
+  | { verb: "capture"; label: string; socketDir: string; uid: number; to: Place; form: Form }
+  /** A checkpoint's small images are put into `dir`, and all of them are streamed to CRIU. */
+  | { verb: "serve"; label: string; from: Place; dir: string; uid: number }
+  /** The small images alone. */
+  | { verb: "extract"; label: string; from: Place; dir: string }
+  | { verb: "unpack"; label: string; from: Place; folder: string; folderLabel: string }
+  | { verb: "verify"; label: string; from: Place; content: boolean }
+  | { verb: "checksum"; label: string; folder: string }
+  /** Its manifest, and the bytes that it takes in the bucket. */
+  | { verb: "look"; label: string; from: BucketPlace }
+  | { verb: "remove"; label: string; from: BucketPlace }
+  /** What a killed mover left half uploaded. */
+  | { verb: "abandon"; label: string; from: BucketPlace };
+
+export type MoverEvent =
+  /** Everything that can be checked beforehand was; it waits for `go`, or for CRIU. */
+  | { event: "ready" }
+  | { event: "bytes"; done: number; total: number }
+  /** CRIU's last image is written. */
+  | { event: "captured"; files: ManifestFile[] }
+  /** Everything is where it belongs, and nobody sees it before `commit`. */
+  | { event: "written"; bytes: number }
+  /** The manifest, as text; not `seekable`: only unpacking helps. */
+  | { event: "opened"; manifest: string; seekable: boolean }
+  /** Every byte is what was dumped. */
+  | { event: "verified" };
+
+/** What goes to this host needs neither `go` nor `commit`: nothing is checked before, and publishing is a rename. */
+export type MoverOrder =
+  | { order: "go" }
+  | { order: "manifest"; manifest: string }
+  | { order: "commit" }
+  /** CRIU has restored the tree, which does not run yet. */
+  | { order: "finish" };
+
+/** `bytes`: of the checkpoint when written, of the files when unpacked, else 0. */
+export type MoverAnswer =
+  | { ok: { bytes: number } }
+  | { error: { reason: string; message: string; hint?: string; details: readonly string[] } };

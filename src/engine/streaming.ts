@@ -1,0 +1,103 @@
+/** CRIU's images on their way into shards: a mover takes them while CRIU dumps. */
+import { closeSync, constants, openSync } from "node:fs";
+import { type Manifest, type ManifestFile, serializeManifest } from "../archive/manifest.ts";
+import type { PartialCheckpoint } from "../archive/partial.ts";
+import { publish } from "../archive/publish.ts";
+import { sizeOf } from "../archive/size.ts";
+import type { CriuIdentity } from "../criu/session.ts";
+import { CedanaError } from "../errors.ts";
+import type { Identity } from "../system/caller.ts";
+import { actAs } from "../system/identity.ts";
+import { FIRST_FD, startMover } from "./mover/client.ts";
+import type { Place } from "./mover/protocol.ts";
+import type { Published } from "./packing.ts";
+import { type DumpTarget, pathOf } from "./target.ts";
+
+export interface Streaming extends AsyncDisposable {
+  /** Resolves when CRIU has written its last image. */
+  files(): Promise<ManifestFile[]>;
+  /** The manifest of those files. */
+  complete(manifest: Manifest): Promise<void>;
+  /** Resolves when everything is where it belongs, and nobody sees it yet. */
+  written(): Promise<void>;
+  /** `partial`: the hidden folder of shards on this host. */
+  publish(partial: PartialCheckpoint | undefined): Promise<Published>;
+  /** Why it went wrong: a CRIU whose pipes are closed says something else. */
+  cause(error: unknown): Promise<unknown>;
+  /** Ends what is still under way; whatever is not published is removed. */
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+export interface StreamingOptions {
+  target: DumpTarget;
+  name: string;
+  /** For shards on this host; must exist and be empty. */
+  folder: string | undefined;
+  caller: Identity;
+  /** CRIU's user, and the folder in which CRIU looks for the socket. */
+  identity: CriuIdentity;
+  workDir: string;
+  signal: AbortSignal | undefined;
+  onBytes: (done: number, total: number) => void;
+}
+
+/** CRIU may be started when this resolves. */
+export async function openStreaming(options: StreamingOptions): Promise<Streaming> {
+  const { target, name, folder, caller, identity, workDir, signal, onBytes } = options;
+  const { settings, form } = target;
+  const to: Place =
+    folder !== undefined || settings === undefined
+      ? { kind: "local", path: folder ?? target.dir }
+      : { kind: "bucket", url: target.dir, name, settings };
+  const uid = identity.kind === "own" ? (process.geteuid?.() ?? 0) : identity.identity.uid;
+  const work = openSync(workDir, constants.O_RDONLY | constants.O_DIRECTORY);
+  const starting = startMover(
+    { verb: "capture", label: name, socketDir: `/proc/self/fd/${FIRST_FD}`, uid, to, form },
+    { identity: caller, fds: [work], signal, onBytes },
+  );
+  const mover = await starting.finally(() => closeSync(work));
+  try {
+    await mover.event("ready");
+  } catch (error) {
+    await mover[Symbol.asyncDispose]();
+    throw error;
+  }
+  return {
+    files: async () => (await mover.event("captured")).files,
+    async complete(manifest) {
+      mover.order({ order: "manifest", manifest: serializeManifest(manifest).toString() });
+    },
+    written: async () => void (await mover.event("written")),
+    async publish(partial) {
+      if (partial === undefined) {
+        mover.order({ order: "commit" });
+        return { size: await mover.answer, path: pathOf(target, name) };
+      }
+      await mover.answer;
+      const path = await publish({
+        partial,
+        compression: form.compression,
+        shards: true,
+        sync: form.sync,
+        caller,
+      });
+      return { path, size: actAs(caller, () => sizeOf(path)) };
+    },
+    cause: async (error) => {
+      // It hears of CRIU's end by its pipes, and of a disk or bucket that failed before that.
+      if (signal?.aborted) return error;
+      const own = await Promise.race([
+        mover.answer.then(
+          () => undefined,
+          (reason: unknown) => reason,
+        ),
+        Bun.sleep(patience),
+      ]);
+      return own instanceof CedanaError && own.reason !== "CRIU_FAILED" ? own : error;
+    },
+    [Symbol.asyncDispose]: () => mover[Symbol.asyncDispose](),
+  };
+}
+
+/** How long the mover may take to say why it ended, ms. */
+const patience = 5000;
