@@ -101,9 +101,9 @@ for (const [compression, suffix, decoder] of [
 ] as const) {
   test(`${decoder[0]} decodes each shard as one stream, the empty ones too`, async () => {
     using work = scratch();
-    const pages = noise(5 * BLOCK, 7);
-    const folder = await sharded(work, "x", { compression, count: 8, files: { "pages-1.img": pages } });
-    const decoded = Array.from({ length: 8 }, (_, index) => {
+    const pages = noise(2 * BLOCK, 7);
+    const folder = await sharded(work, "x", { compression, count: 3, files: { "pages-1.img": pages } });
+    const decoded = Array.from({ length: 3 }, (_, index) => {
       const ran = Bun.spawnSync([...decoder], {
         stdin: Bun.file(join(folder, `img-${index}${suffix}`)),
         maxBuffer: 1 << 30,
@@ -113,12 +113,12 @@ for (const [compression, suffix, decoder] of [
       return ran.stdout;
     });
     expect(decoded.reduce((sum, bytes) => sum + bytes.length, 0)).toBe(pages.length);
-    expect(decoded.filter((bytes) => bytes.length === 0)).toHaveLength(3);
+    expect(decoded.filter((bytes) => bytes.length === 0)).toHaveLength(1);
     const blocks = decoded.flatMap((bytes) =>
       Array.from({ length: bytes.length / BLOCK }, (_, at) => bytes.subarray(at * BLOCK, (at + 1) * BLOCK)),
     );
-    const due = Array.from({ length: 5 }, (_, at) => pages.subarray(at * BLOCK, (at + 1) * BLOCK));
-    expect(blocks.map((bytes) => due.findIndex((one) => one.equals(bytes))).sort()).toEqual([0, 1, 2, 3, 4]);
+    const due = Array.from({ length: 2 }, (_, at) => pages.subarray(at * BLOCK, (at + 1) * BLOCK));
+    expect(blocks.map((bytes) => due.findIndex((one) => one.equals(bytes))).sort()).toEqual([0, 1]);
   });
 }
 

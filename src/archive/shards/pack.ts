@@ -10,7 +10,7 @@ import { INDEX, type ShardLayout } from "./names.ts";
 import { IN_FLIGHT, ShardWriter } from "./writer.ts";
 
 /** More blocks at once than this are no faster. */
-const PARALLEL = 32;
+const PARALLEL = 16;
 
 export interface PackShardsOptions extends FolderOptions {
   sinks: SinkFolder;
