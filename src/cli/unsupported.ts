@@ -30,9 +30,3 @@ export function refuseGiven(given: Record<string, boolean | string | number | un
       throw notSupported(`--${flag}`);
   }
 }
-
-/** Throws for a folder that is a bucket. */
-export function refuseBucket(path: string | undefined, where: string): void {
-  const scheme = path === undefined ? undefined : /^(s3|gs|cedana):\/\//.exec(path)?.[0];
-  if (scheme !== undefined) throw notSupported(`${where} ${scheme}…`, "give a folder of this host");
-}

@@ -27,7 +27,7 @@ import { pagesWritten } from "./dump_progress.ts";
 import type { Published } from "./packing.ts";
 import { removePublished } from "./published.ts";
 import { type Finished, runSteps, type StepRunner } from "./steps.ts";
-import { storeInBackground, unstage } from "./store_checkpoint.ts";
+import { stagedSize, storeInBackground, unstage } from "./store_checkpoint.ts";
 import { type DumpTarget, isRemote, pathOf, targetOf } from "./target.ts";
 import { openWorkFolder } from "./work_folder.ts";
 
@@ -207,7 +207,7 @@ function record(context: EngineContext, made: Made, { path, size }: Published): 
 function recordPending(context: EngineContext, made: Made, work: StoringWork): CheckpointRecord {
   const checkpoint = {
     ...describe(context, made),
-    size: 0,
+    size: stagedSize(work),
     path: pathOf(made.target, work.name),
     state: "pending" as const,
     work,

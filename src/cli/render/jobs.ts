@@ -17,7 +17,7 @@ export function renderJobs(jobs: readonly Job[], now: number): string {
         String(job.pid),
         job.status,
         job.gpu ? "yes" : "no",
-        latest === undefined ? "" : ago(milliseconds(latest.createdAt), now),
+        latest === undefined ? "" : `${ago(milliseconds(latest.createdAt), now)}${unstored(latest)}`,
         latest === undefined ? "" : size(latest.size),
         outputOf(job),
       ];
@@ -27,15 +27,31 @@ export function renderJobs(jobs: readonly Job[], now: number): string {
 
 export function renderCheckpoints(checkpoints: readonly Checkpoint[]): string {
   if (checkpoints.length === 0) return "No checkpoints found\n";
+  // A column of its own, only where there is something to say: PATH is what scripts take for the last.
+  const allStored = checkpoints.every((checkpoint) => stateOf(checkpoint) === "");
   return renderTable(
-    ["ID", "TIME", "SIZE", "PATH"],
-    checkpoints.map(({ id, createdAt, size: bytes, path }) => [
-      id,
-      localTime(milliseconds(createdAt)),
-      size(bytes),
-      printable(path),
+    ["ID", "TIME", "SIZE", "PATH", ...(allStored ? [] : ["STATE"])],
+    checkpoints.map((checkpoint) => [
+      checkpoint.id,
+      localTime(milliseconds(checkpoint.createdAt)),
+      size(checkpoint.size),
+      printable(checkpoint.path),
+      ...(allStored ? [] : [stateOf(checkpoint)]),
     ]),
   );
+}
+
+/** CheckpointState's values; its module costs start-up time. */
+const [PENDING, FAILED] = [2, 3];
+
+/** What is to be said of a checkpoint that is not where its path says. */
+function stateOf({ state, failure }: Checkpoint): string {
+  if (state === FAILED) return `failed: ${printable(failure)}`;
+  return state === PENDING ? "pending" : "";
+}
+
+function unstored({ state }: Checkpoint): string {
+  return state === FAILED ? " (failed)" : state === PENDING ? " (pending)" : "";
 }
 
 /** Everything known of one job. */
@@ -59,6 +75,7 @@ export function renderJob(job: Job): string {
   if (latest !== undefined) {
     const made = localTime(milliseconds(latest.createdAt));
     pairs.push(["Checkpoint", `${latest.id}, ${made}, ${size(latest.size)}, ${printable(latest.path)}`]);
+    if (stateOf(latest) !== "") pairs.push(["", stateOf(latest)]);
   }
   return renderPairs(pairs);
 }

@@ -1,6 +1,7 @@
 import { aliasOf, type Call, defineCommand, defineGroup } from "../command.ts";
 import { present } from "../context.ts";
 import { jobArgument } from "../flags.ts";
+import { placeOf } from "../place.ts";
 import { notSupported } from "../unsupported.ts";
 
 const idArgument = { type: "positional", candidates: "checkpoint", valueHint: "ID", required: true } as const;
@@ -74,7 +75,7 @@ async function inspect(call: Call, id: string, view: View | undefined): Promise<
 const checkpointDelete = defineCommand({
   meta: {
     name: "delete",
-    description: "Remove a checkpoint from disk",
+    description: "Remove a checkpoint from disk, or from its bucket",
     examples: ["cedana job checkpoint delete 141d52b4-0d1f-4911-a0da-abfab3358d16"],
   },
   args: { id: { ...idArgument, description: "the checkpoint" } },
@@ -95,7 +96,72 @@ const checkpointDelete = defineCommand({
   },
 });
 
+const checkpointVerify = defineCommand({
+  meta: {
+    name: "verify",
+    description: "Read all of a checkpoint and compare it with its checksums; nothing is restored",
+    examples: [
+      "cedana job checkpoint verify 141d52b4-0d1f-4911-a0da-abfab3358d16",
+      "cedana job checkpoint verify /tmp/dump-process-4242-1740000000.tar",
+      "cedana job checkpoint verify s3://bucket/prefix/name.tar.lz4",
+    ],
+  },
+  args: { checkpoint: { ...idArgument, valueHint: "ID|PATH", description: "its id, path or URL" } },
+  async run(call) {
+    const { withDaemon } = await import("../session.ts");
+    const { inDaemon, operate } = await import("../operation.ts");
+    const text = call.args.checkpoint;
+    const source = uuid.test(text)
+      ? { case: "id" as const, value: text }
+      : { case: "path" as const, value: placeOf(text) };
+    await withDaemon(call, async (daemon) => {
+      const { renderJson } = await import("../render/json.ts");
+      const { size } = await import("../render/size.ts");
+      const run = inDaemon(daemon, daemon.verifyCheckpoint, { source });
+      const response = await operate(call, "verify", run);
+      const { path, files, bytes } = response;
+      present(call, {
+        json: () => renderJson(response),
+        table: () => `${files} files, ${size(bytes)}, are as they were dumped: ${path}\n`,
+        quiet: () => "",
+      });
+    });
+    return 0;
+  },
+});
+
+const uuid = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
+
+const checkpointRetry = defineCommand({
+  meta: {
+    name: "retry",
+    description: "Store a checkpoint whose packing or uploading failed once more, in the background",
+    examples: ["cedana job checkpoint retry 141d52b4-0d1f-4911-a0da-abfab3358d16"],
+  },
+  args: { id: { ...idArgument, description: "the checkpoint" } },
+  async run(call) {
+    const { withDaemon } = await import("../session.ts");
+    await withDaemon(call, async (daemon) => {
+      const { answered } = await import("../requests.ts");
+      const { renderJson } = await import("../render/json.ts");
+      const retried = answered((await daemon.retryCheckpoint({ id: call.args.id })).checkpoint, "checkpoint");
+      present(call, {
+        json: () => renderJson(retried),
+        table: () => `being stored in the background: ${retried.path}\n`,
+        quiet: () => "",
+      });
+    });
+    return 0;
+  },
+});
+
 export const checkpointGroup = defineGroup(
-  { name: "checkpoint", description: "Look at and delete checkpoints" },
-  [aliasOf(jobCheckpoints, "list", { alias: ["ls"] }), checkpointInspect, checkpointDelete],
+  { name: "checkpoint", description: "Look at, verify, store and delete checkpoints" },
+  [
+    aliasOf(jobCheckpoints, "list", { alias: ["ls"] }),
+    checkpointInspect,
+    checkpointVerify,
+    checkpointRetry,
+    checkpointDelete,
+  ],
 );

@@ -1,10 +1,11 @@
-import { resolve } from "node:path";
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { DumpRequestSchema, DumpResponse } from "../../gen/cedana/daemon/v1/daemon_pb.ts";
+import type { Checkpoint } from "../../gen/cedana/daemon/v1/job_pb.ts";
 import { type Call, defineCommand, defineGroup, type Values } from "../command.ts";
 import { configOf, present } from "../context.ts";
 import { dumpFlags, jobArgument, pidArgument } from "../flags.ts";
-import { laterCommands, notSupported, refuseBucket, refuseGiven } from "../unsupported.ts";
+import { placeOf } from "../place.ts";
+import { laterCommands, refuseGiven } from "../unsupported.ts";
 
 type DumpCall = Call & { args: Values<typeof dumpFlags> };
 type Target = MessageInitShape<typeof DumpRequestSchema>["target"];
@@ -42,14 +43,16 @@ export const dumpGroup = defineGroup(
 
 async function dump(call: DumpCall, target: Target): Promise<number> {
   const { args } = call;
-  refuseUnbuilt(call);
+  refuseGiven({ "gpu-freeze-type": args["gpu-freeze-type"] });
   const { criuOf } = await import("../requests.ts");
   const request = {
     target,
-    dir: args.dir === undefined ? "" : resolve(args.dir),
+    dir: args.dir === undefined ? "" : placeOf(args.dir),
     name: args.name,
     compression: args.compression,
     leaveRunning: args["leave-running"],
+    streams: args.streams,
+    async: args.async,
     criu: criuOf(args),
   };
   const { inDaemon, operate } = await import("../operation.ts");
@@ -66,17 +69,6 @@ async function dump(call: DumpCall, target: Target): Promise<number> {
   return 0;
 }
 
-/** Flags and settings of later issues: a checkpoint made without what was asked for would be a trap. */
-function refuseUnbuilt(call: DumpCall): void {
-  const { args } = call;
-  const { checkpoint } = configOf(call);
-  refuseGiven({ streams: args.streams, "gpu-freeze-type": args["gpu-freeze-type"], async: args.async });
-  refuseBucket(args.dir, "--dir");
-  if (args.dir === undefined) refuseBucket(checkpoint.dir, "key checkpoint.dir:");
-  if (args.streams === undefined && checkpoint.streams > 0) throw notSupported("key checkpoint.streams");
-  if (args.async === undefined && checkpoint.async) throw notSupported("key checkpoint.async");
-}
-
 async function report(call: DumpCall, response: DumpResponse): Promise<void> {
   const { reportProfile, writeResultFile } = await import("../result.ts");
   const { renderJson } = await import("../render/json.ts");
@@ -90,7 +82,13 @@ async function report(call: DumpCall, response: DumpResponse): Promise<void> {
   const frozen = duration(Number(frozenUs) / 1000, "auto");
   present(call, {
     json: () => renderJson(response),
-    table: () => `dumped ${size(checkpoint.size)}, frozen for ${frozen}, to ${checkpoint.path}\n`,
+    table: () => `dumped ${size(checkpoint.size)}, frozen for ${frozen}, ${whereTo(checkpoint)}\n`,
     quiet: () => `${checkpoint.path}\n`,
   });
+}
+
+/** The last word is the path. */
+function whereTo({ state, path }: Checkpoint): string {
+  const PENDING = 2; // CheckpointState's module costs start-up time
+  return state === PENDING ? `being stored in the background: ${path}` : `to ${path}`;
 }

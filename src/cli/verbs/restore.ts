@@ -1,4 +1,3 @@
-import { resolve } from "node:path";
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { CedanaError } from "../../errors.ts";
 import type { RestoreRequestSchema } from "../../gen/cedana/daemon/v1/daemon_pb.ts";
@@ -6,7 +5,8 @@ import type { DaemonClient } from "../../rpc/client.ts";
 import { usageError } from "../argv/usage.ts";
 import { type Call, defineCommand, defineGroup, type Values } from "../command.ts";
 import { jobArgument, restoreFlags } from "../flags.ts";
-import { laterCommands, refuseBucket } from "../unsupported.ts";
+import { placeOf } from "../place.ts";
+import { laterCommands } from "../unsupported.ts";
 
 type RestoreCall = Call & { args: Values<typeof restoreFlags> };
 type Request = MessageInitShape<typeof RestoreRequestSchema>;
@@ -31,8 +31,7 @@ const restoreProcess = defineCommand({
   },
   args: { path: { ...pathFlag, required: true }, ...restoreFlags },
   run(call) {
-    refuseBucket(call.args.path, "--path");
-    const source: Source = { source: { case: "path", value: resolve(call.args.path) } };
+    const source: Source = { source: { case: "path", value: placeOf(call.args.path) } };
     return restore(call, async () => source);
   },
 });
@@ -65,13 +64,12 @@ const restoreJob = defineCommand({
     if (path !== undefined && call.args["no-server"]) {
       throw usageError("restore job --no-server takes --checkpoint, not --path", call.path);
     }
-    refuseBucket(path, "--path");
     return restore(call, async (daemon) => ({
       source: { case: "jid", value: job },
       checkpointId:
         path === undefined || daemon === undefined
           ? checkpoint
-          : await checkpointAt(daemon, job, resolve(path)),
+          : await checkpointAt(daemon, job, placeOf(path)),
     }));
   },
 });
