@@ -33,11 +33,6 @@ export function fileSource({ fd, size, label }: { fd: number; size: number; labe
   return { size, label, read: (buffer, position) => readFully(fd, buffer, position) };
 }
 
-/** Bytes at hand. */
-export function memorySource(bytes: Buffer, label: string): ByteSource {
-  return { size: bytes.length, label, read: async (buffer, position) => bytes.copy(buffer, 0, position) };
-}
-
 /**
  * A new file at `path`, readable by nobody else; long runs of zeroes are left as holes. Throws DISK_FULL or
  * PATH_NOT_USABLE, also where there is something already. `sync`: finish() flushes it to disk.

@@ -5,7 +5,6 @@ import type { ByteSource } from "./bytes.ts";
 import { decodeFrame } from "./decode-frame.ts";
 import type { Packed } from "./encode.ts";
 import { corrupt } from "./failure.ts";
-import { release } from "./release.ts";
 import type { SeekTable } from "./seek-table.ts";
 
 export interface TarBytes {
@@ -156,16 +155,17 @@ export class BrokenFrame extends Error {}
 /** Decodes `stored`, which is ours from here on unless it throws. Throws BrokenFrame where the result has not `length` bytes. */
 export async function decodeHeld(options: { format: Packed; stored: Held; length: number }): Promise<Held> {
   const { format, stored, length } = options;
-  let bytes: Buffer;
+  let decoded: Held;
   try {
-    bytes = await decodeFrame(format, stored.bytes, length);
+    decoded = await decodeFrame(format, stored.bytes, length);
   } catch (error) {
     throw new BrokenFrame(messageOf(error));
   }
+  const { bytes } = decoded;
   if (bytes.length !== length) throw new BrokenFrame(`${bytes.length} bytes in place of ${length}`);
   if (bytes.buffer === stored.bytes.buffer) return { bytes, release: stored.release };
   stored.release();
-  return { bytes, release: () => release(bytes) };
+  return decoded;
 }
 
 async function readExactly(source: ByteSource, buffer: Buffer, position: number): Promise<void> {

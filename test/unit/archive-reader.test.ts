@@ -1,7 +1,6 @@
 import { expect, test } from "bun:test";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { memorySource } from "../../src/archive/bytes.ts";
 import { suffixes } from "../../src/archive/names.ts";
 import { openReader } from "../../src/archive/open-reader.ts";
 import { packFile } from "../../src/archive/pack.ts";
@@ -10,7 +9,7 @@ import { storeFolder } from "../../src/archive/store-folder.ts";
 import { unpack, unpackFile } from "../../src/archive/unpack.ts";
 import { addChecksums, verifyCheckpoint, verifyFolder } from "../../src/archive/verify.ts";
 import { contentOf, failureOf, imageFiles, noise, scratch, writeFolder } from "./archive-fixture.ts";
-import { Bucket, openedFile, readAll, slowSource } from "./archive-sources.ts";
+import { Bucket, memorySource, openedFile, readAll, slowSource } from "./archive-sources.ts";
 
 const packed = ["tar", "gzip", "lz4", "zlib", "zstd"] as const;
 

@@ -1,5 +1,4 @@
 import { expect, test } from "bun:test";
-import { memorySource } from "../../src/archive/bytes.ts";
 import { BLOCK, checksumOf } from "../../src/archive/checksums.ts";
 import type { Packed } from "../../src/archive/encode.ts";
 import { parseManifest, serializeManifest } from "../../src/archive/manifest.ts";
@@ -9,7 +8,7 @@ import { bytesBehindTable, lengthPlaced, placeTable, takeTable } from "../../src
 import { parseIndex, ROW, serializeIndex, writeRow } from "../../src/archive/shards/index-file.ts";
 import type { SourceFolder } from "../../src/archive/source-folder.ts";
 import { failureOf, manifestOf, noise } from "./archive-fixture.ts";
-import { readAll } from "./archive-sources.ts";
+import { memorySource, readAll } from "./archive-sources.ts";
 
 const formats: Packed[] = ["gzip", "lz4", "zlib", "zstd"];
 

@@ -45,6 +45,11 @@ export class Bucket {
   };
 }
 
+/** Bytes at hand. */
+export function memorySource(bytes: Buffer, label: string): ByteSource {
+  return { size: bytes.length, label, read: async (buffer, position) => bytes.copy(buffer, 0, position) };
+}
+
 export function slowSource(bytes: Buffer, label: string): ByteSource {
   return {
     size: bytes.length,
