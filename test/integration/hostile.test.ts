@@ -279,8 +279,9 @@ describe("an archive", () => {
   test("with one bit turned anywhere is refused", async () => {
     for (const compression of ["tar", "gzip", "zstd"] as const) {
       const whole = await archive(compression);
-      // Not byte 4–9 of gzip's header: its time, level and system mean nothing.
-      for (const part of [0, 0.02, 0.2, 0.5, 0.8, 0.97]) {
+      // Not byte 4–9 of gzip's header: its time, level and system mean nothing. Nor the seek table at the end of what is
+      // compressed: an archive without one is read from its start.
+      for (const part of [0, 0.02, 0.2, 0.5, 0.8, 0.93]) {
         const index = Math.floor(whole.length * part);
         const changed = Buffer.from(whole);
         changed[index] = (changed[index] ?? 0) ^ 0x10;
