@@ -7,7 +7,7 @@ import type { EngineContext } from "./context.ts";
 import { move } from "./mover/move.ts";
 
 /** What went wrong, said of the folder that the person chose and not of the hidden one in it. */
-export function inTermsOf({ path, dir }: PartialCheckpoint, error: unknown): unknown {
+export function inTermsOf({ path, images, dir }: PartialCheckpoint, error: unknown): unknown {
   if (!(error instanceof CedanaError)) return error;
   const { reason, message, hint, details } = error;
   // What CRIU has just written is damaged only when somebody is at it, who may not have come to its folder yet.
@@ -16,7 +16,8 @@ export function inTermsOf({ path, dir }: PartialCheckpoint, error: unknown): unk
     return new CedanaError({ reason: "PATH_NOT_FOUND", message: gone, cause: error });
   }
   if (!message.includes(path)) return error;
-  return new CedanaError({ reason, message: message.replaceAll(path, dir), hint, details, cause: error });
+  const told = message.replaceAll(images, dir).replaceAll(path, dir);
+  return new CedanaError({ reason, message: told, hint, details, cause: error });
 }
 
 /** CRIU wrote a plain folder's bytes itself: they are read for their checksums once the dump has answered. */

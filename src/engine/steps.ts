@@ -46,8 +46,9 @@ export async function runSteps<T>(
     return { value, profile: { steps, totalMs: performance.now() - started } };
   } catch (error) {
     const failures = await unwind(undos);
-    if (failures.length === 0) throw error;
-    throw both(error, failures);
+    if (failures.length > 0) throw both(error, failures);
+    // What a cancelled step fails with is what cancelling it broke.
+    throw followed.signal?.aborted ? cancelled(error) : error;
   }
 }
 
@@ -75,6 +76,6 @@ function both(error: unknown, failures: unknown[]): CedanaError {
   });
 }
 
-function cancelled(): CedanaError {
-  return new CedanaError({ reason: "CANCELLED", message: "cancelled; everything was undone" });
+function cancelled(cause?: unknown): CedanaError {
+  return new CedanaError({ reason: "CANCELLED", message: "cancelled; everything was undone", cause });
 }

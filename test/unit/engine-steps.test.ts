@@ -50,6 +50,17 @@ describe("a chain of steps", () => {
     expect([ran, undone]).toEqual([["first"], ["first"]]);
   });
 
+  test("that is cancelled fails as such, whatever broke in the step that ran", async () => {
+    const abort = new AbortController();
+    const chain = runSteps({ signal: abort.signal }, (step) =>
+      step("dump", () => {
+        abort.abort();
+        throw new Error("broken pipe");
+      }),
+    );
+    await expect(chain).rejects.toMatchObject({ reason: "CANCELLED" });
+  });
+
   test("tells of an undo that fails too, and goes on undoing", async () => {
     const undone: string[] = [];
     const chain = runSteps({}, async (step) => {

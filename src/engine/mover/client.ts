@@ -131,9 +131,11 @@ export class Mover implements AsyncDisposable {
     if (answer !== undefined && !(this.options.signal?.aborted && "error" in answer))
       return understand(answer);
     if (this.options.signal?.aborted) throw cancelled();
+    const { signalCode, exitCode } = this.child;
     throw new CedanaError({
       reason: "INTERNAL",
-      message: `the process that should ${this.request.verb} ${this.request.label} died (${this.child.signalCode ?? this.child.exitCode})`,
+      message: `the process that should ${duties[this.request.verb]} ${this.request.label} died (${signalCode ?? exitCode})`,
+      hint: signalCode === "SIGKILL" ? "perhaps the host ran out of memory: see `dmesg`" : undefined,
       details: (await complaint).split("\n").slice(-20),
     });
   }
@@ -163,6 +165,20 @@ export class Mover implements AsyncDisposable {
     }
   }
 }
+
+/** What each request is for, in a person's words. */
+const duties: Readonly<Record<MoverRequest["verb"], string>> = {
+  pack: "pack",
+  capture: "store what CRIU writes to",
+  serve: "read",
+  extract: "read",
+  unpack: "unpack",
+  verify: "verify",
+  checksum: "add the checksums of",
+  look: "look into",
+  remove: "remove",
+  abandon: "remove what is left of",
+};
 
 function isOf<K extends Kind>(event: MoverEvent, kind: K): event is Told<K> {
   return event.event === kind;
