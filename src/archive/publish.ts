@@ -97,6 +97,15 @@ function exists(path: string): boolean {
   return lstatSync(path, { throwIfNoEntry: false }) !== undefined;
 }
 
+/** What stays where it is for now must be on disk all the same, before what it was taken of is let go. */
+export async function flushImages({ images, dir }: PartialCheckpoint, caller: Identity): Promise<void> {
+  try {
+    await flushAll(folderAndFiles(images, caller), caller);
+  } catch (error) {
+    throw fileFailure({ error, action: `write to ${dir}`, label: dir, folder: dir });
+  }
+}
+
 function folderAndFiles(folder: string, caller: Identity): string[] {
   const names = actAs(caller, () => readdirSync(folder));
   return [...names.map((name) => join(folder, name)), folder];

@@ -7,6 +7,7 @@
 import { chownSync, renameSync } from "node:fs";
 import { join } from "node:path";
 import { createPartial, discard, type PartialCheckpoint } from "../archive/partial.ts";
+import { flushImages } from "../archive/publish.ts";
 import type { CriuIdentity } from "../criu/session.ts";
 import { CedanaError } from "../errors.ts";
 import type { StoringWork } from "../jobs/types.ts";
@@ -31,7 +32,7 @@ export interface Draft {
   pack(): Promise<void>;
   publish(): Promise<Published>;
   /** Instead of `pack` and `publish`: the images stay where they are, under a name that nobody takes for rubbish. */
-  stage(): StoringWork;
+  stage(): Promise<StoringWork>;
   /** What went wrong, said of what the person chose; `error` may be what followed from it. */
   explain(error: unknown): Promise<unknown>;
   /** Leaves nothing, unless it was published or staged. */
@@ -106,7 +107,8 @@ async function folderDraft(context: EngineContext, name: string, options: DraftO
       forget(context, partial, target, name);
       return published;
     },
-    stage() {
+    async stage() {
+      if (target.form.sync) await flushImages(partial, caller);
       const staged = join(partial.dir, `.${name}.pending-${Bun.randomUUIDv7().slice(-12)}`);
       actAs(caller, () => renameSync(partial.path, staged));
       forget(context, partial, target, name);
@@ -174,7 +176,7 @@ async function streamDraft(context: EngineContext, name: string, options: DraftO
         store.removePartial(partial?.path ?? note);
         return published;
       },
-      stage() {
+      async stage() {
         throw new Error("what is streamed is stored already");
       },
       explain: async (error) => {

@@ -111,7 +111,7 @@ export async function dump(context: EngineContext, options: DumpOptions): Promis
     const checkpoint = async
       ? await step(
           "stage",
-          () => recordPending(context, made, draft.stage()),
+          async () => recordPending(context, made, await explained(draft, () => draft.stage())),
           (pending) => unstage(context, pending),
         )
       : await finish(context, { step, draft, made });
