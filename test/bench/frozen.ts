@@ -3,7 +3,7 @@ import { readDumpStatistics } from "../../src/criu/images/stats.ts";
 import { alternate, type Measure, quantile, rounds, time } from "./measure.ts";
 import { startOurs } from "./ours.ts";
 import { findPeer } from "./peer.ts";
-import { startGibibyte } from "./victim.ts";
+import { gibibyte, startFilled } from "./victim.ts";
 
 export const frozen: Measure = {
   name: "frozen",
@@ -11,7 +11,7 @@ export const frozen: Measure = {
     const peer = await findPeer();
     await using ours = await startOurs();
     const { dir } = ours.daemon;
-    const victim = await startGibibyte(dir);
+    const victim = await startFilled(dir, gibibyte);
     try {
       const taken = await alternate(
         rounds(settings, 9),

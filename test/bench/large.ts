@@ -3,7 +3,7 @@ import { alternate, type Measure, median, type Row, rounds, type Settings } from
 import { startOurs } from "./ours.ts";
 import { findPeer } from "./peer.ts";
 import { ourRoundTrip, peerRoundTrip } from "./round_trip.ts";
-import { startGibibyte } from "./victim.ts";
+import { gibibyte, startFilled } from "./victim.ts";
 
 const factor = 1.05;
 const extraMs = 40;
@@ -19,8 +19,10 @@ async function compare(settings: Settings, sync: boolean): Promise<Row[]> {
   const { dir } = ours.daemon;
   const taken = await alternate(
     rounds(settings, 9),
-    async () => ourRoundTrip({ victim: await startGibibyte(dir), ours, settle: true }, "none"),
-    async () => peerRoundTrip({ victim: await startGibibyte(dir), ours, settle: true }, { peer, sync }),
+    async () =>
+      ourRoundTrip({ victim: await startFilled(dir, gibibyte), ours, settle: true }, { compression: "none" }),
+    async () =>
+      peerRoundTrip({ victim: await startFilled(dir, gibibyte), ours, settle: true }, { peer, sync }),
   );
   return (["dump", "restore"] as const).map((verb): Row => {
     const peers = taken.peer.map((trip) => trip[verb]);

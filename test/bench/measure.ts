@@ -2,12 +2,12 @@
 
 export interface Row {
   measure: string;
-  unit: "ms" | "MB" | "jobs";
+  unit: "ms" | "MB" | "MB/s" | "jobs";
   /** All values, in the order they were taken; the first, which warms up, is left out. */
   ours: number[];
   /** The same work done by CRIU's own command. */
   peer?: number[];
-  /** What our median may be at most (`jobs`: must be at least). */
+  /** What our median may be at most (`jobs` and `MB/s`: must be at least). */
   limit: number;
   /** The same in words. */
   bar: string;
@@ -16,6 +16,10 @@ export interface Row {
 export interface Settings {
   /** Few rounds: shows that it works, not how fast it is. */
   quick: boolean;
+  /** In place of each measure's own number. */
+  rounds: number | undefined;
+  /** In place of the sizes of the large processes. */
+  mib: number | undefined;
 }
 
 export interface Measure {
@@ -24,7 +28,7 @@ export interface Measure {
 }
 
 /** Rounds of a measure of some tens of ms; the large ones take fewer. */
-export const rounds = (settings: Settings, full = 15) => (settings.quick ? 3 : full);
+export const rounds = (settings: Settings, full = 15) => settings.rounds ?? (settings.quick ? 3 : full);
 
 export function quantile(values: readonly number[], at: number): number {
   const sorted = values.toSorted((a, b) => a - b);
@@ -36,28 +40,29 @@ export function quantile(values: readonly number[], at: number): number {
 
 export const median = (values: readonly number[]) => quantile(values, 0.5);
 
-/** Takes turns, so that both meet the same moods of the host; who begins changes with every round. */
+/** Takes turns, so that all meet the same moods of the host; who begins changes with every round. */
+export async function takeTurns<T>(count: number, turns: (() => Promise<T>)[]): Promise<T[][]> {
+  const taken = turns.map((turn) => ({ turn, values: [] as T[] }));
+  for (let round = 0; round <= count; round++) {
+    for (const { turn, values } of round % 2 === 0 ? taken : taken.toReversed()) values.push(await turn());
+  }
+  return taken.map(({ values }) => values.slice(1));
+}
+
+/** The same of two. */
 export async function alternate<T>(
   count: number,
-  ours: () => Promise<T>,
-  peer: () => Promise<T>,
+  first: () => Promise<T>,
+  second: () => Promise<T>,
 ): Promise<{ ours: T[]; peer: T[] }> {
-  const taken: { ours: T[]; peer: T[] } = { ours: [], peer: [] };
-  for (let round = 0; round <= count; round++) {
-    const turns = [
-      async () => void taken.ours.push(await ours()),
-      async () => void taken.peer.push(await peer()),
-    ];
-    for (const turn of round % 2 === 0 ? turns : turns.toReversed()) await turn();
-  }
-  return { ours: taken.ours.slice(1), peer: taken.peer.slice(1) };
+  const [ours = [], peer = []] = await takeTurns(count, [first, second]);
+  return { ours, peer };
 }
 
 /** The same without a peer. */
 export async function repeat<T>(count: number, work: () => Promise<T>): Promise<T[]> {
-  const taken: T[] = [];
-  for (let round = 0; round <= count; round++) taken.push(await work());
-  return taken.slice(1);
+  const [taken = []] = await takeTurns(count, [work]);
+  return taken;
 }
 
 export interface CommandOptions {

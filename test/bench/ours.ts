@@ -20,11 +20,16 @@ export interface DumpChoices {
   /** Absent: the default. */
   compression?: string;
   leaveRunning?: boolean;
+  streams?: number;
+  /** Where to, instead of the daemon's own folder; a bucket's. */
+  dir?: string;
 }
 
 export interface OurDump extends Disposable {
   ms: number;
   path: string;
+  /** Of the checkpoint. */
+  bytes: number;
   frozenMs: number;
 }
 
@@ -43,22 +48,26 @@ export async function startOurs(env: Record<string, string> = {}): Promise<Ours>
     daemon,
     time: timed,
     endJobs,
-    dump: async (pid, { compression, leaveRunning = false }) => {
+    dump: async (pid, { compression, leaveRunning = false, streams = 0, dir }) => {
       const result = join(daemon.dir, "result.json");
       const args = ["dump", "process", String(pid), "--name", crypto.randomUUID(), "--result-file", result];
       if (compression !== undefined) args.push("--compression", compression);
       if (leaveRunning) args.push("--leave-running");
+      if (streams > 0) args.push("--streams", String(streams));
+      if (dir !== undefined) args.push("--dir", dir);
       const ms = await timed(args);
       const { checkpoint, frozenUs } = JSON.parse(readFileSync(result, "utf8"));
       const path = String(checkpoint.path);
-      // The daemon adds them once it has answered: they must not disturb what is measured next.
-      if (compression === "none")
+      // The daemon adds a plain folder's once it has answered: they must not disturb what is measured next.
+      if (compression === "none" && streams === 0)
         await until("the checksums are there", () => existsSync(join(path, CHECKSUMS)));
       return {
         ms,
         path,
+        bytes: Number(checkpoint.size),
         frozenMs: Number(frozenUs) / 1000,
-        [Symbol.dispose]: () => rmSync(path, { recursive: true }),
+        // A bucket goes with its server.
+        [Symbol.dispose]: () => dir ?? rmSync(path, { recursive: true }),
       };
     },
     restore: (path) => timed(["restore", "process", "--path", path]),

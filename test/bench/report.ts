@@ -13,7 +13,7 @@ export interface Judged {
 
 export function judge(row: Row): Judged {
   const ours = median(row.ours);
-  const met = row.unit === "jobs" ? ours >= row.limit : ours <= row.limit;
+  const met = row.unit === "jobs" || row.unit === "MB/s" ? ours >= row.limit : ours <= row.limit;
   const peer = row.peer && median(row.peer);
   return { measure: row.measure, unit: row.unit, ours, peer, bar: row.bar, limit: row.limit, met };
 }

@@ -1,8 +1,7 @@
-/** One dump and one restore, by us and by CRIU: what `small` and `large` repeat. */
-
+/** One dump and one restore, by us and by CRIU: what most measures repeat. */
 import { time } from "./measure.ts";
-import type { Ours } from "./ours.ts";
-import type { Peer } from "./peer.ts";
+import type { DumpChoices, Ours } from "./ours.ts";
+import type { Peer, DumpChoices as PeerChoices } from "./peer.ts";
 import type { Victim } from "./victim.ts";
 
 export interface RoundTrip {
@@ -19,9 +18,9 @@ export interface RoundTripOptions {
 
 export async function ourRoundTrip(
   { victim, ours, settle }: RoundTripOptions,
-  compression: string | undefined,
+  choices: DumpChoices,
 ): Promise<RoundTrip> {
-  using dumped = await ours.dump(victim.pid, { compression });
+  using dumped = await ours.dump(victim.pid, choices);
   await victim.gone();
   if (settle) await time(["sync", "-f", ours.daemon.dir]);
   const restore = await ours.restore(dumped.path);
@@ -32,12 +31,12 @@ export async function ourRoundTrip(
 
 export async function peerRoundTrip(
   { victim, ours, settle }: RoundTripOptions,
-  { peer, sync }: { peer: Peer; sync: boolean },
+  { peer, ...choices }: PeerChoices & { peer: Peer },
 ): Promise<RoundTrip> {
-  using dumped = await peer.dump(victim.pid, ours.daemon.dir, { sync });
+  using dumped = await peer.dump(victim.pid, ours.daemon.dir, choices);
   await victim.gone();
   if (settle) await time(["sync", "-f", ours.daemon.dir]);
-  const restore = await peer.restore(dumped.folder);
+  const restore = await peer.restore(dumped);
   await victim.kill();
   return { dump: dumped.ms, restore };
 }

@@ -20,7 +20,7 @@ async function compare(settings: Settings, label: string, compression: string | 
   await using ours = await startOurs();
   const taken = await alternate(
     rounds(settings),
-    async () => ourRoundTrip({ victim: await startLoop(), ours, settle: false }, compression),
+    async () => ourRoundTrip({ victim: await startLoop(), ours, settle: false }, { compression }),
     async () => peerRoundTrip({ victim: await startLoop(), ours, settle: false }, { peer, sync: false }),
   );
   return (["dump", "restore"] as const).map((verb): Row => {

@@ -3,7 +3,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { reap } from "../../src/system/children.ts";
 import { listDir, processTree, readStat } from "../../src/system/proc.ts";
-import { until } from "./measure.ts";
+import { type Settings, until } from "./measure.ts";
 
 export interface Victim {
   pid: number;
@@ -22,10 +22,24 @@ export async function startLoop(): Promise<Victim> {
   return victim(child);
 }
 
-/** 1 GiB of touched memory, half of it random. */
-export async function startGibibyte(dir: string): Promise<Victim> {
+export interface Size {
+  label: string;
+  /** Of memory; a multiple of 64. */
+  mib: number;
+}
+
+export const gibibyte: Size = { label: "1 GiB", mib: 1024 };
+
+/** What the measures of large processes are taken with. */
+export function sizes({ quick, mib }: Settings): Size[] {
+  if (mib !== undefined) return [{ label: `${mib} MiB`, mib }];
+  return quick ? [{ label: "64 MiB", mib: 64 }] : [gibibyte, { label: "4 GiB", mib: 4096 }];
+}
+
+/** Touched memory, half of it random. */
+export async function startFilled(dir: string, { mib }: Size): Promise<Victim> {
   const ready = join(dir, `ready-${crypto.randomUUID()}`);
-  const child = start(["python3", join(import.meta.dir, "gibibyte.py"), ready]);
+  const child = start(["python3", join(import.meta.dir, "filled.py"), String(mib), ready]);
   await until("the victim has filled its memory", () => existsSync(ready));
   return victim(child);
 }
