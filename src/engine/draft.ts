@@ -89,8 +89,9 @@ async function folderDraft(context: EngineContext, name: string, options: DraftO
     // It was tried, so that what is asked for can be done; the bytes follow when nobody waits for them.
     if (options.async) await packing[Symbol.asyncDispose]();
   } catch (error) {
+    const cause = inTermsOf(partial, error); // which looks whether the folder is still there
     await remove();
-    throw await explained(partial, error);
+    throw cause;
   }
   const opened = packing;
   return {
@@ -115,13 +116,9 @@ async function folderDraft(context: EngineContext, name: string, options: DraftO
       const { uid, gid, groups } = caller;
       return { staged, dir: target.dir, name, owner: { uid, gid, groups: [...groups] } };
     },
-    explain: (error) => explained(partial, error),
+    explain: async (error) => inTermsOf(partial, error),
     discard: remove,
   };
-}
-
-async function explained(partial: PartialCheckpoint, error: unknown): Promise<unknown> {
-  return inTermsOf(partial, error);
 }
 
 /** Our notes of what was being written there. */
@@ -189,7 +186,8 @@ async function streamDraft(context: EngineContext, name: string, options: DraftO
       },
     };
   } catch (error) {
+    const cause = partial === undefined ? error : inTermsOf(partial, error);
     remove();
-    throw partial === undefined ? error : inTermsOf(partial, error);
+    throw cause;
   }
 }

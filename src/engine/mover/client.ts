@@ -93,6 +93,7 @@ export class Mover implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.stop();
     await this.ended;
+    clearTimeout(this.killing); // it may have ended before: nobody is to wait for that
   }
 
   private readonly stop = (): void => {
