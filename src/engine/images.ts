@@ -191,7 +191,12 @@ async function streamed(
 /** Once the tree is there: everything that CRIU was given, and what it did not ask for. */
 async function verify(mover: Mover, verdict: Verdict): Promise<void> {
   const there = await Promise.race([verdict.reached(), mover.answer.then(() => false)]);
-  if (!there) throw new CedanaError({ reason: "CANCELLED", message: "CRIU did not restore the tree" });
+  if (!there) {
+    // Damage is why CRIU failed, when the mover has found any: else it says that it was cancelled.
+    await mover[Symbol.asyncDispose]();
+    await mover.answer;
+    throw new CedanaError({ reason: "CANCELLED", message: "CRIU did not restore the tree" });
+  }
   mover.order({ order: "finish" });
   await mover.event("verified");
   verdict.good();

@@ -15,7 +15,9 @@ async function answerTo(port: StdioPort): Promise<MoverAnswer> {
     const { perform } = await import("./perform.ts");
     return { ok: { bytes: await perform(request, port) } };
   } catch (error) {
-    const failure = port.signal.aborted ? port.signal.reason : error;
+    // What fails while it is told to stop mostly fails for that; what has a name of its own does not.
+    const named = error instanceof CedanaError && error.reason !== "INTERNAL";
+    const failure = port.signal.aborted && !named ? port.signal.reason : error;
     const { reason, message, hint, details } =
       failure instanceof CedanaError
         ? failure
