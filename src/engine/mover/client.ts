@@ -192,8 +192,9 @@ function cancelled(): CedanaError {
 async function start(options: MoverOptions, stdio: [number, number, number]): Promise<Subprocess> {
   const { identity, fds = [] } = options;
   const command = [...selfCommand(), "__move"];
-  const env = moverEnvironment();
-  if (identity.uid === ownIdentity().uid) {
+  const own = identity.uid === ownIdentity().uid;
+  const env = moverEnvironment(own);
+  if (own) {
     // A terminal's Ctrl+C is for whoever started us to act upon.
     return Bun.spawn(command, {
       stdio: [...stdio, "ignore", "ignore", ...fds],
@@ -223,11 +224,20 @@ async function start(options: MoverOptions, stdio: [number, number, number]): Pr
   });
 }
 
-/** BUN_TMPDIR is where the lz4 addon is unpacked: an administrator moves it off a noexec /tmp. */
-function moverEnvironment(): Record<string, string> {
-  const { BUN_TMPDIR } = process.env;
-  return BUN_TMPDIR === undefined ? cleanEnvironment() : { ...cleanEnvironment(), BUN_TMPDIR };
+/**
+ * BUN_TMPDIR is where the lz4 addon is unpacked: an administrator moves it off a noexec /tmp. The others say where our own
+ * keys to buckets are; a user's are looked for in the user's home.
+ */
+function moverEnvironment(own: boolean): Record<string, string> {
+  const names = ["BUN_TMPDIR", ...(own ? keyFiles : [])];
+  const given = names.flatMap((name) => {
+    const value = process.env[name];
+    return value === undefined ? [] : [[name, value] as const];
+  });
+  return { ...cleanEnvironment(), ...Object.fromEntries(given) };
 }
+
+const keyFiles = ["HOME", "AWS_PROFILE", "AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"];
 
 function understand(answer: MoverAnswer): number {
   const fail = (what: string) =>
