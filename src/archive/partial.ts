@@ -94,7 +94,8 @@ export function existing(path: string): CedanaError {
   });
 }
 
-function checkName(name: string): void {
+/** Throws INVALID_ARGUMENT. */
+export function checkName(name: string): void {
   // 150 bytes leave room in the 255 of a file name for the suffix, and for what the hidden folder's name adds.
   const bad = /^\.|[/\p{Cc}]|^$/u.test(name) || Buffer.byteLength(name) > 150;
   if (!bad) return;

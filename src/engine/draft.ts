@@ -4,9 +4,10 @@
  *   folder   CRIU writes files into a hidden folder; they are packed, or uploaded, when it has (packing.ts)
  *   stream   CRIU's pipes lead to a mover, which writes shards, to disk or to a bucket, while CRIU dumps
  */
+import { randomUUID } from "node:crypto";
 import { chownSync, renameSync } from "node:fs";
 import { join } from "node:path";
-import { createPartial, discard, type PartialCheckpoint } from "../archive/partial.ts";
+import { checkName, createPartial, discard, existing, type PartialCheckpoint } from "../archive/partial.ts";
 import { flushImages } from "../archive/publish.ts";
 import type { CriuIdentity } from "../criu/session.ts";
 import { CedanaError } from "../errors.ts";
@@ -18,7 +19,8 @@ import { inTermsOf } from "./dump_archive.ts";
 import { describeDump, type ManifestSource, takeBack, writeManifest } from "./manifest.ts";
 import { openPacking, type Packing, type Published } from "./packing.ts";
 import { openStreaming } from "./streaming.ts";
-import { type DumpTarget, isRemote, pathOf } from "./target.ts";
+import { type DumpTarget, isRemote } from "./target.ts";
+import { beginUpload } from "./uploads.ts";
 
 export interface Draft {
   /** Of the checkpoint, without suffix. */
@@ -58,6 +60,8 @@ export async function openDraft(context: EngineContext, options: DraftOptions): 
   for (let time = Math.floor(Date.now() / 1000); ; time++) {
     const name = options.name ?? `${options.prefix}-${time}`;
     try {
+      checkName(name);
+      refusePending(context, options.target, name);
       const streams = options.target.form.streams > 0 && !options.async;
       return await (streams ? streamDraft(context, name, options) : folderDraft(context, name, options));
     } catch (error) {
@@ -67,24 +71,35 @@ export async function openDraft(context: EngineContext, options: DraftOptions): 
   }
 }
 
+/** What is being stored in the background has its name already. */
+function refusePending({ store, host }: EngineContext, target: DumpTarget, name: string): void {
+  const same = store
+    .pendingCheckpoints(host)
+    .find(({ work }) => work?.dir === target.dir && work.name === name);
+  if (same !== undefined) throw existing(same.path);
+}
+
 async function folderDraft(context: EngineContext, name: string, options: DraftOptions): Promise<Draft> {
   const { target, caller, identity } = options;
-  const partial = openPartial(
-    context,
-    target.settings === undefined ? target.dir : target.staging,
-    name,
-    caller,
-  );
+  const { store } = context;
+  await using opening = new AsyncDisposableStack();
+  const upload = isRemote(target.dir) ? await beginUpload(context, { ...options, name }) : undefined;
+  opening.defer(() => upload?.end(false));
+  const partial =
+    upload === undefined
+      ? openPartial(context, target.dir, name, caller)
+      : openStaging(context, options, name);
+  opening.move();
   let packing: Packing | undefined;
   const remove = async () => {
     await packing?.[Symbol.asyncDispose]();
     actAs(caller, () => discard(partial));
-    forget(context, partial, target, name);
+    store.removePartial(partial.path);
+    upload?.end(packing?.left === true);
   };
   try {
     // CRIU writes as the tree's owner where the host demands it; the files are taken back before they are published.
     if (identity.kind === "user") chownSync(partial.images, identity.identity.uid, identity.identity.gid);
-    if (isRemote(target.dir)) context.store.addPartial(pathOf(target, name), caller);
     packing = await openPacking({ ...options, partial });
     // It was tried, so that what is asked for can be done; the bytes follow when nobody waits for them.
     if (options.async) await packing[Symbol.asyncDispose]();
@@ -105,31 +120,22 @@ async function folderDraft(context: EngineContext, name: string, options: DraftO
     pack: () => opened.pack(),
     async publish() {
       const published = await opened.publish();
-      forget(context, partial, target, name);
+      store.removePartial(partial.path);
+      upload?.end(false);
       return published;
     },
     async stage() {
       if (target.form.sync) await flushImages(partial, caller);
       const staged = join(partial.dir, `.${name}.pending-${Bun.randomUUIDv7().slice(-12)}`);
       actAs(caller, () => renameSync(partial.path, staged));
-      forget(context, partial, target, name);
+      store.removePartial(partial.path);
+      upload?.end(false);
       const { uid, gid, groups } = caller;
       return { staged, dir: target.dir, name, owner: { uid, gid, groups: [...groups] } };
     },
     explain: async (error) => inTermsOf(partial, error),
     discard: remove,
   };
-}
-
-/** Our notes of what was being written there. */
-function forget(
-  { store }: EngineContext,
-  partial: PartialCheckpoint,
-  target: DumpTarget,
-  name: string,
-): void {
-  store.removePartial(partial.path);
-  if (isRemote(target.dir)) store.removePartial(pathOf(target, name));
 }
 
 function openPartial(
@@ -143,19 +149,33 @@ function openPartial(
   return partial;
 }
 
+/** In the first place where the caller may write. What lies there under the checkpoint's name is none of its concern. */
+function openStaging(
+  context: EngineContext,
+  { target, caller }: DraftOptions,
+  name: string,
+): PartialCheckpoint {
+  let refusal: unknown;
+  for (const dir of target.staging) {
+    try {
+      return { ...openPartial(context, dir, `upload-${randomUUID()}`, caller), name };
+    } catch (error) {
+      refusal ??= error;
+    }
+  }
+  throw refusal;
+}
+
 async function streamDraft(context: EngineContext, name: string, options: DraftOptions): Promise<Draft> {
   const { target, caller, workDir } = options;
-  const { store } = context;
-  const remote = isRemote(target.dir);
-  const note = pathOf(target, name);
-  const partial = remote ? undefined : openPartial(context, target.dir, name, caller);
-  const remove = () => {
-    if (partial !== undefined) {
-      actAs(caller, () => discard(partial));
-      store.removePartial(partial.path);
-    } else store.removePartial(note);
+  const upload = isRemote(target.dir) ? await beginUpload(context, { ...options, name }) : undefined;
+  const partial = upload === undefined ? openPartial(context, target.dir, name, caller) : undefined;
+  const end = (left: boolean) => {
+    upload?.end(left);
+    if (partial === undefined) return;
+    actAs(caller, () => discard(partial));
+    context.store.removePartial(partial.path);
   };
-  if (remote) store.addPartial(note, caller);
   try {
     const streaming = await openStreaming({ ...options, name, folder: partial?.images });
     return {
@@ -170,7 +190,8 @@ async function streamDraft(context: EngineContext, name: string, options: DraftO
       pack: () => streaming.written(),
       async publish() {
         const published = await streaming.publish(partial);
-        store.removePartial(partial?.path ?? note);
+        if (partial !== undefined) context.store.removePartial(partial.path);
+        upload?.end(false);
         return published;
       },
       async stage() {
@@ -182,12 +203,12 @@ async function streamDraft(context: EngineContext, name: string, options: DraftO
       },
       async discard() {
         await streaming[Symbol.asyncDispose]();
-        remove();
+        end(streaming.left);
       },
     };
   } catch (error) {
     const cause = partial === undefined ? error : inTermsOf(partial, error);
-    remove();
+    end(false);
     throw cause;
   }
 }

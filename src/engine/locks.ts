@@ -21,9 +21,13 @@ export class Locks {
     return { [Symbol.dispose]: () => this.held.delete(what) };
   }
 
+  has(what: string): boolean {
+    return this.held.has(what);
+  }
+
   /** Resolves when nobody holds `what`. */
   async free(what: string): Promise<void> {
-    while (this.held.has(what)) await Bun.sleep(lookEvery);
+    while (this.has(what)) await Bun.sleep(lookEvery);
   }
 
   /** True while anything is held: a daemon that stops waits for it. */

@@ -20,6 +20,8 @@ export interface Packing extends AsyncDisposable {
   pack(): Promise<void>;
   /** Resolves with where it is, and its bytes there; the hidden folder is gone then. */
   publish(): Promise<Published>;
+  /** After it was disposed of: something of it may be in the bucket still. */
+  readonly left: boolean;
   /** Ends what is still under way; whatever is not published is removed. */
   [Symbol.asyncDispose](): Promise<void>;
 }
@@ -63,6 +65,7 @@ function here({ partial, target, caller, signal, onBytes }: PackingOptions): Pac
       const path = await publish({ partial: made, compression, shards: streams > 0, sync, caller });
       return { path, size: actAs(caller, () => sizeOf(path)) };
     },
+    left: false,
     [Symbol.asyncDispose]: async () => {},
   };
 }
@@ -91,6 +94,9 @@ async function upload(options: PackingOptions, settings: StorageSettings): Promi
       const size = await mover.answer;
       actAs(caller, () => discard(partial));
       return { path: pathOf(target, name), size };
+    },
+    get left() {
+      return mover.left;
     },
     [Symbol.asyncDispose]: () => mover[Symbol.asyncDispose](),
   };

@@ -11,7 +11,7 @@ import type { OutputChoice, RestoreOptions } from "./api.ts";
 import { findCheckpoint } from "./checkpoints.ts";
 import type { EngineContext } from "./context.ts";
 import { chooseOutput } from "./run.ts";
-import { stagedImages } from "./store_checkpoint.ts";
+import { copyOf, stagedImages } from "./store_checkpoint.ts";
 import { viewJob } from "./view.ts";
 
 export interface RestoreSource {
@@ -40,7 +40,7 @@ export function findSource(context: EngineContext, { caller, source }: RestoreOp
 
 /** Keeps the local copy where it is until the restore has read it. Throws JOB_BUSY while it is just being moved away. */
 export function holdLocalCopy({ locks }: EngineContext, id: string): Disposable {
-  return locks.take(`local copy of ${id}`, "restored");
+  return locks.take(copyOf(id), "restored");
 }
 
 function checkpointOf(

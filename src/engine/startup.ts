@@ -5,13 +5,12 @@ import { removeStalePartials } from "../archive/partial.ts";
 import { errnoOf } from "../errors.ts";
 import { runningState } from "../jobs/reconcile.ts";
 import type { PartialCheckpoint } from "../jobs/store.ts";
-import { ownIdentity } from "../system/caller.ts";
 import { bootId, readStat } from "../system/proc.ts";
 import { adopt } from "./adopt.ts";
 import type { EngineContext } from "./context.ts";
-import { move } from "./mover/move.ts";
 import { storeInBackground } from "./store_checkpoint.ts";
-import { bucketPlace, isRemote } from "./target.ts";
+import { isRemote } from "./target.ts";
+import { abandonInBackground, deadUploads } from "./uploads.ts";
 import { viewJob } from "./view.ts";
 import { removeStaleWorkFolders } from "./work_folder.ts";
 
@@ -33,28 +32,11 @@ export async function cleanUp(context: EngineContext): Promise<StartReport> {
   return { running: views.length - ended, ended, removed };
 }
 
-/** What was left half uploaded goes first: an upload of the same name that has just begun must not go with it. */
 function resumeStoring(context: EngineContext): void {
-  const { store, background, host } = context;
-  const abandoned = deadPartials(context).filter(({ path }) => isRemote(path));
-  const pending = store.pendingCheckpoints(host);
-  if (abandoned.length === 0) {
-    for (const checkpoint of pending) storeInBackground(context, checkpoint, { again: true });
-    return;
-  }
-  background.add("removing unfinished uploads", async (signal) => {
-    const results = await Promise.allSettled(abandoned.map((partial) => abandon(context, partial, signal)));
-    for (const checkpoint of pending) storeInBackground(context, checkpoint, { again: true });
-    for (const result of results) if (result.status === "rejected") throw result.reason;
-  });
-}
-
-/** A bucket that cannot be reached now is asked again when the daemon starts next. */
-async function abandon(context: EngineContext, { path, caller }: PartialCheckpoint, signal: AbortSignal) {
-  const identity = caller ?? ownIdentity();
-  const from = bucketPlace(context, identity, path);
-  await move({ verb: "abandon", label: path, from }, { identity, signal });
-  context.store.removePartial(path);
+  const { store, host } = context;
+  abandonInBackground(context, deadUploads(context));
+  for (const checkpoint of store.pendingCheckpoints(host))
+    storeInBackground(context, checkpoint, { again: true });
 }
 
 function deadPartials({ store }: EngineContext): PartialCheckpoint[] {

@@ -4,18 +4,20 @@
  * copy is a whole checkpoint all the while, and stays when it fails.
  */
 import { lstatSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { removeFile, removeFolder } from "../archive/flat.ts";
 import { discard, type PartialCheckpoint } from "../archive/partial.ts";
 import { sizeOf } from "../archive/size.ts";
-import { CedanaError, messageOf } from "../errors.ts";
+import { CedanaError, errnoOf, messageOf } from "../errors.ts";
 import type { CheckpointRecord, StoringWork } from "../jobs/types.ts";
+import { lockFile } from "../system/file_lock.ts";
 import { actAs } from "../system/identity.ts";
 import type { EngineContext } from "./context.ts";
 import { addChecksums } from "./dump_archive.ts";
 import { openPacking } from "./packing.ts";
 import { lookAt } from "./published.ts";
-import { isRemote, pathOf, targetOf } from "./target.ts";
+import { isRemote, targetOf } from "./target.ts";
+import { beginUpload } from "./uploads.ts";
 
 /** The folder that a restore can use meanwhile. */
 export function stagedImages({ staged }: StoringWork): string {
@@ -53,9 +55,11 @@ async function storeCheckpoint(
   { signal, again }: { signal: AbortSignal; again: boolean },
 ): Promise<void> {
   const { id, work } = checkpoint;
-  if (work === undefined) return;
+  if (work === undefined || signal.aborted) return;
   using _lock = context.locks.take(`checkpoint ${id}`, "stored");
   const { store } = context;
+  using _copy = await holdStaged(work, signal);
+  if (signal.aborted || store.getCheckpoint(id)?.work === undefined) return;
   try {
     const stored = again ? await storedBefore(context, { ...checkpoint, work }) : undefined;
     const { path, size } = stored ?? (await pack(context, { ...checkpoint, work }, signal));
@@ -69,6 +73,26 @@ async function storeCheckpoint(
   }
 }
 
+/** How often a copy that another process stores is looked at, ms. */
+const lookEvery = 500;
+
+/** One process at a time: a daemon that starts finds what a command with --no-server is at. Undefined when it is gone. */
+async function holdStaged(
+  { owner, staged }: StoringWork,
+  signal: AbortSignal,
+): Promise<Disposable | undefined> {
+  for (; !signal.aborted; await Bun.sleep(lookEvery)) {
+    try {
+      const lock = actAs(owner, () => lockFile(join(staged, "lock")));
+      if (lock !== undefined) return lock;
+    } catch (error) {
+      if (errnoOf(error) === "ENOENT") return undefined;
+      throw error;
+    }
+  }
+  return undefined;
+}
+
 /** What was published just before its daemon died, who could not write that down any more. */
 async function storedBefore(
   context: EngineContext,
@@ -77,7 +101,7 @@ async function storedBefore(
   try {
     const { manifest, size } = await lookAt(context, work.owner, path);
     if (manifest.id !== id) return undefined;
-    actAs(work.owner, () => discard(partialOf(work, work.staged)));
+    actAs(work.owner, () => discard(partialOf(work)));
     return { path, size };
   } catch (error) {
     if (error instanceof CedanaError && error.reason === "CHECKPOINT_NOT_FOUND") return undefined;
@@ -92,22 +116,37 @@ async function pack(
 ): Promise<{ path: string; size: number }> {
   const { owner: caller, dir, name } = work;
   const target = targetOf(context, { caller, dir, compression, streams });
-  const partial = partialOf(work, isRemote(dir) ? target.staging : dir);
-  const note = pathOf(target, name);
+  const partial = partialOf(work);
   actAs(caller, () => removeUnfinished(partial));
-  if (isRemote(dir)) context.store.addPartial(note, caller);
-  await using packing = await openPacking({ partial, target, caller, signal, onBytes: () => {} });
-  await packing.pack();
-  // A restore may be reading the local copy, which goes now.
-  await context.locks.free(`local copy of ${id}`);
-  using _copy = context.locks.take(`local copy of ${id}`, "published");
-  const published = await packing.publish();
-  if (isRemote(dir)) context.store.removePartial(note);
-  return published;
+  const upload = isRemote(dir) ? await beginUpload(context, { target, name, caller, signal }) : undefined;
+  let left = false;
+  try {
+    const packing = await openPacking({ partial, target, caller, signal, onBytes: () => {} });
+    try {
+      await packing.pack();
+      // A restore may be reading the local copy, which goes now.
+      await context.locks.free(copyOf(id));
+      using _copy = context.locks.take(copyOf(id), "published");
+      return await packing.publish();
+    } catch (error) {
+      await packing[Symbol.asyncDispose]();
+      ({ left } = packing);
+      throw error;
+    }
+  } finally {
+    upload?.end(left);
+  }
 }
 
-function partialOf(work: StoringWork, dir: string): PartialCheckpoint {
+/** What a restore of the local copy holds, and who takes it away. */
+export function copyOf(id: string): string {
+  return `local copy of ${id}`;
+}
+
+function partialOf(work: StoringWork): PartialCheckpoint {
   const { name, staged: path } = work;
+  // Publishing on this host is a rename into the folder that was asked for; a bucket has none.
+  const dir = isRemote(work.dir) ? dirname(path) : work.dir;
   return { dir, name, path, images: stagedImages(work), archive: join(path, "archive") };
 }
 
@@ -122,5 +161,5 @@ export async function unstage(context: EngineContext, { id, work }: CheckpointRe
   context.storing.get(id)?.abort();
   await context.locks.free(`checkpoint ${id}`);
   context.store.deleteCheckpoint(id);
-  if (work !== undefined) actAs(work.owner, () => discard(partialOf(work, work.staged)));
+  if (work !== undefined) actAs(work.owner, () => discard(partialOf(work)));
 }

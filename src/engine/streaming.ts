@@ -24,6 +24,8 @@ export interface Streaming extends AsyncDisposable {
   publish(partial: PartialCheckpoint | undefined): Promise<Published>;
   /** Why it went wrong: a CRIU whose pipes are closed says something else. */
   cause(error: unknown): Promise<unknown>;
+  /** After it was disposed of: something of it may be in the bucket still. */
+  readonly left: boolean;
   /** Ends what is still under way; whatever is not published is removed. */
   [Symbol.asyncDispose](): Promise<void>;
 }
@@ -84,20 +86,18 @@ export async function openStreaming(options: StreamingOptions): Promise<Streamin
       return { path, size: actAs(caller, () => sizeOf(path)) };
     },
     cause: async (error) => {
-      // It hears of CRIU's end by its pipes, and of a disk or bucket that failed before that.
       if (signal?.aborted) return error;
-      const own = await Promise.race([
-        mover.answer.then(
-          () => undefined,
-          (reason: unknown) => reason,
-        ),
-        Bun.sleep(patience),
-      ]);
-      return own instanceof CedanaError && own.reason !== "CRIU_FAILED" ? own : error;
+      // A mover whose disk or bucket failed has ended, or is about to; one whose CRIU has never come waits for it still.
+      await mover[Symbol.asyncDispose]();
+      const own = await mover.answer.catch((reason: unknown) => reason);
+      return own instanceof CedanaError && !followsFromCriu.has(own.reason) ? own : error;
+    },
+    get left() {
+      return mover.left;
     },
     [Symbol.asyncDispose]: () => mover[Symbol.asyncDispose](),
   };
 }
 
-/** How long the mover may take to say why it ended, ms. */
-const patience = 5000;
+/** What a mover says whose CRIU is gone, or that was told to stop. */
+const followsFromCriu: ReadonlySet<string> = new Set(["CRIU_FAILED", "CANCELLED"]);

@@ -17,8 +17,8 @@ export interface DumpTarget {
   dir: string;
   /** The keys to the bucket; undefined for a folder. */
   settings: StorageSettings | undefined;
-  /** Folder of this host for what is not at its place yet. */
-  staging: string;
+  /** Folders of this host for what goes to a bucket; who may not write in one uses the next. */
+  staging: readonly string[];
   form: Form;
 }
 
@@ -39,11 +39,11 @@ export function targetOf(
     memory: memoryOf(context),
     sync: checkpoint.sync,
   };
-  if (!isRemote(dir)) return { dir, settings: undefined, staging: dir, form };
+  if (!isRemote(dir)) return { dir, settings: undefined, staging: [], form };
   return {
     dir: parseStorageUrl(dir).url,
     settings: storageSettings(context, asked.caller),
-    staging: isRemote(checkpoint.dir) ? tmpdir() : checkpoint.dir,
+    staging: [checkpoint.dir, tmpdir()].filter((folder) => !isRemote(folder)),
     form,
   };
 }

@@ -4,12 +4,12 @@ import { AwsV4Signer } from "aws4fetch";
 import { CedanaError, errnoOf } from "../errors.ts";
 import type { Credentials } from "./credentials.ts";
 import { cancelled, isCertificateFault, storageFailure } from "./failure.ts";
-import { type Patience, pauseAfter } from "./patience.ts";
+import { type Haste, type Patience, pauseAfter } from "./patience.ts";
 import type { Place } from "./place.ts";
 import { Garbled, isTransient, Refusal, refusalIn } from "./refusal.ts";
 import { Stalled, type Watch, watch } from "./watch.ts";
 
-export interface Call {
+export interface Call extends Haste {
   /** Continues "cannot …" and "cancelled: …". */
   doing: string;
   method: "GET" | "PUT" | "POST" | "DELETE";
@@ -20,10 +20,6 @@ export interface Call {
   headers?: () => Record<string, string>;
   /** Must not change before the call has ended. */
   body?: Uint8Array;
-  /** For what a store works on long in silence: how many times the usual patience. */
-  patient?: number;
-  /** Fewer than usual. */
-  tries?: number;
   signal?: AbortSignal;
   /** A try failed, and the store may have done what it was asked all the same. */
   onRetry?: () => void;

@@ -4,6 +4,7 @@ import type { Client } from "./client.ts";
 import { sourceOf } from "./download.ts";
 import { refusalOf } from "./failure.ts";
 import { abandonUploads, abortUpload, type OpenUpload } from "./objects.ts";
+import { type Haste, hasty } from "./patience.ts";
 import { Garbled, Refusal } from "./refusal.ts";
 import { elementsOf, escapeXml, textOf } from "./xml.ts";
 
@@ -31,11 +32,11 @@ export async function beginMultipart(target: Target): Promise<Multipart> {
   const onRetry = () => {
     doubtful = true;
   };
-  const sweep = (tries?: number) => abandonUploads({ client, key, tries });
+  const sweep = (haste?: Haste) => abandonUploads({ client, key, haste });
   const begin = { doing, method: "POST", key, query: { uploads: "" }, signal, onRetry } as const;
   const id = await client.send(begin, uploadIdIn).catch(async (error: unknown) => {
     // Where the store answers nothing, this fails too, and the first error is the one to tell.
-    if (doubtful || signal?.aborted === true) await sweep(1).catch(() => {});
+    if (doubtful || signal?.aborted === true) await sweep({ tries: 1 }).catch(() => {});
     throw error;
   });
   const upload: OpenUpload = { key, id };
@@ -56,8 +57,8 @@ export async function beginMultipart(target: Target): Promise<Multipart> {
       if (doubtful) await sweep();
     },
     async abort() {
-      await abortUpload({ client, upload });
-      if (doubtful) await sweep();
+      await abortUpload({ client, upload, haste: hasty });
+      if (doubtful) await sweep(hasty);
     },
   };
 }

@@ -1,6 +1,7 @@
 /** What lies in a place: its objects, and the uploads that somebody began and never ended. */
 import type { Call, Client } from "./client.ts";
 import { refusalOf } from "./failure.ts";
+import type { Haste } from "./patience.ts";
 import { faultOf } from "./place.ts";
 import { elementsOf, textOf } from "./xml.ts";
 
@@ -46,14 +47,15 @@ const REMOVALS = 16;
 export async function removeObjects(options: {
   client: Client;
   keys: readonly string[];
+  haste?: Haste;
   signal?: AbortSignal;
 }): Promise<void> {
-  const { client, signal } = options;
+  const { client, haste, signal } = options;
   const left = [...options.keys];
   const worker = async () => {
     for (let key = left.pop(); key !== undefined; key = left.pop()) {
       const doing = `delete ${client.place.scheme}://${client.place.bucket}/${key}`;
-      await sendToGone(client, { doing, method: "DELETE", key, signal });
+      await sendToGone(client, { doing, method: "DELETE", key, signal, ...haste });
     }
   };
   await Promise.all(Array.from({ length: Math.min(REMOVALS, left.length) }, worker));
@@ -68,13 +70,13 @@ export interface OpenUpload {
 export async function abandonUploads(options: {
   client: Client;
   key: string;
-  tries?: number;
+  haste?: Haste;
   signal?: AbortSignal;
 }): Promise<string[]> {
-  const { client, key, tries, signal } = options;
+  const { client, key, haste, signal } = options;
   const folder = key === "" || key.endsWith("/") ? key : `${key}/`;
   const open = (await listUploads(options)).filter((each) => each.key === key || each.key.startsWith(folder));
-  for (const upload of open) await abortUpload({ client, upload, tries, signal });
+  for (const upload of open) await abortUpload({ client, upload, haste, signal });
   return open.map((each) => each.key);
 }
 
@@ -82,18 +84,18 @@ export async function abandonUploads(options: {
 export async function abortUpload(options: {
   client: Client;
   upload: OpenUpload;
-  tries?: number;
+  haste?: Haste;
   signal?: AbortSignal;
 }): Promise<void> {
-  const { client, upload, tries, signal } = options;
+  const { client, upload, haste, signal } = options;
   const doing = `abort the upload of ${client.place.scheme}://${client.place.bucket}/${upload.key}`;
   const call = {
     doing,
     method: "DELETE",
     key: upload.key,
     query: { uploadId: upload.id },
-    tries,
     signal,
+    ...haste,
   } as const;
   await sendToGone(client, call);
 }
@@ -101,16 +103,16 @@ export async function abortUpload(options: {
 async function listUploads(options: {
   client: Client;
   key: string;
-  tries?: number;
+  haste?: Haste;
   signal?: AbortSignal;
 }): Promise<OpenUpload[]> {
-  const { client, key, tries, signal } = options;
+  const { client, key, haste, signal } = options;
   const found: OpenUpload[] = [];
   let page: Record<string, string> | undefined = {};
   while (page !== undefined) {
     const query = { uploads: "", prefix: key, ...page };
     const doing = `look for unfinished uploads in ${client.place.url}`;
-    const call: Call = { doing, method: "GET", query, tries, signal };
+    const call: Call = { doing, method: "GET", query, signal, ...haste };
     const xml = await client.send(call, (response) => response.text());
     for (const each of elementsOf(xml, "Upload"))
       found.push({ key: textOf(each, "Key") ?? "", id: textOf(each, "UploadId") ?? "" });

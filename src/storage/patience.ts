@@ -12,6 +12,14 @@ export interface Patience {
   capMs: number;
 }
 
+/** Of one request, where the usual patience is not right. */
+export interface Haste {
+  /** Times that it is made. */
+  tries?: number;
+  /** How many times the usual silence a try may last. */
+  patient?: number;
+}
+
 /** Rides out about half a minute of refusals, or a store that was restarted. */
 export const usualPatience: Patience = {
   tries: 8,
@@ -25,6 +33,9 @@ export const usualPatience: Patience = {
 export function quickPatience(usual: Patience): Patience {
   return { ...usual, tries: Math.min(usual.tries, 2), idleMs: Math.min(usual.idleMs, 2000), capMs: 500 };
 }
+
+/** For undoing what has failed: somebody waits, and what stays is found again by its name. */
+export const hasty: Haste = { tries: 3, patient: 0.2 };
 
 /**
  * Milliseconds to wait after the failed try number `tried` (from 0). All of the pause is random ("full jitter"), so that

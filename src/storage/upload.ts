@@ -11,6 +11,7 @@ import type { ByteSink } from "../archive/bytes.ts";
 import type { Client } from "./client.ts";
 import { beginMultipart, type Multipart } from "./multipart.ts";
 import { removeObjects } from "./objects.ts";
+import { hasty } from "./patience.ts";
 
 const MiB = 1024 * 1024;
 /** Of every part but the last, for all stores. */
@@ -123,7 +124,7 @@ export function createUpload({ client, key, memory = BUFFERS * USUAL, signal }: 
       const multipart = await beginning?.catch(() => undefined); // write() told of it, and nothing was begun
       await multipart?.abort();
       // A PUT or the last request whose answer was lost may have made it visible.
-      if (committing) await removeObjects({ client, keys: [key] });
+      if (committing) await removeObjects({ client, keys: [key], haste: hasty });
     },
   };
 }

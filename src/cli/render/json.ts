@@ -15,5 +15,14 @@ function plain(value: unknown): unknown {
     return new Date(Number(value.seconds) * 1000 + Number(value.nanos) / 1e6).toISOString();
   }
   const fields = Object.entries(value).filter(([name]) => !name.startsWith("$"));
-  return Object.fromEntries(fields.map(([name, field]) => [name, plain(field)]));
+  return Object.fromEntries(fields.map(([name, field]) => [name, named(name, field) ?? plain(field)]));
 }
+
+/** Values of enums are their names. */
+function named(name: string, field: unknown): string | undefined {
+  return name === "state" && typeof field === "number" ? checkpointStates[field] : undefined;
+}
+
+const checkpointStates = ["UNSPECIFIED", "DONE", "PENDING", "FAILED"].map(
+  (state) => `CHECKPOINT_STATE_${state}`,
+);

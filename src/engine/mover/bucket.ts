@@ -5,8 +5,8 @@ import { MANIFEST, suffixes } from "../../archive/names.ts";
 import type { CheckpointSource, SinkFolder, SourceFolder } from "../../archive/source-folder.ts";
 import { compressions } from "../../config/schema.ts";
 import { CedanaError } from "../../errors.ts";
-import type { StoredObject } from "../../storage/objects.ts";
 import { openStorage, type Storage } from "../../storage/storage.ts";
+import type { Port } from "./port.ts";
 import type { BucketPlace } from "./protocol.ts";
 
 /** Two of the smallest parts that stores take: what an upload must be able to hold. */
@@ -16,7 +16,7 @@ export function openBucket({ url, settings }: BucketPlace): Storage {
   return openStorage({ url, settings, owner: { home: homedir(), env: process.env } });
 }
 
-/** Where a new checkpoint goes: as one object of that name, or as several below it. */
+/** Where a new checkpoint goes: as one object of that name, or as several below it. Aborting its sinks never throws. */
 export interface BucketTarget {
   sink(suffix: string): ByteSink;
   sinks: SinkFolder;
@@ -28,9 +28,9 @@ export interface BucketTarget {
  */
 export async function openTarget(
   place: BucketPlace,
-  options: { uploads: number; memory: number; signal: AbortSignal },
+  options: { uploads: number; memory: number },
+  { signal, tell }: Port,
 ): Promise<BucketTarget> {
-  const { signal } = options;
   const storage = openBucket(place);
   await storage.check("write", signal);
   const taken = await whatIsThere(storage, place.name, signal);
@@ -42,10 +42,12 @@ export async function openTarget(
     });
   }
   const memory = Math.max(PARTS, Math.floor(options.memory / options.uploads));
-  return {
-    sink: (suffix) => storage.sink(place.name + suffix, { memory, signal }),
-    sinks: (file) => storage.sink(`${place.name}/${file}`, { memory, signal }),
+  const sink = (name: string): ByteSink => {
+    const upload = storage.sink(name, { memory, signal });
+    // Why it is aborted is what matters; whoever started us sees to what stays.
+    return { ...upload, abort: () => upload.abort().catch(() => tell({ event: "left" })) };
   };
+  return { sink: (suffix) => sink(place.name + suffix), sinks: (file) => sink(`${place.name}/${file}`) };
 }
 
 /**
@@ -78,52 +80,10 @@ export async function openInBucket(place: BucketPlace, signal: AbortSignal): Pro
   return { kind: "folder", folder };
 }
 
-function notThere(storage: Storage, name: string): CedanaError {
+export function notThere(storage: Storage, name: string): CedanaError {
   return new CedanaError({
     reason: "CHECKPOINT_NOT_FOUND",
     message: `there is no checkpoint ${storage.url}/${name}`,
     hint: "a checkpoint in a bucket is named with all of its path: s3://bucket/prefix/name.tar.lz4",
   });
-}
-
-/** Bytes of all its objects. */
-export async function sizeInBucket(place: BucketPlace, signal: AbortSignal): Promise<number> {
-  const objects = await objectsOf(openBucket(place), place.name, signal);
-  return objects.reduce((sum, { size }) => sum + size, 0);
-}
-
-async function objectsOf(storage: Storage, checkpoint: string, signal: AbortSignal): Promise<StoredObject[]> {
-  const objects = await storage.list(checkpoint, signal);
-  return objects.filter(({ name }) => name === checkpoint || name.startsWith(`${checkpoint}/`));
-}
-
-/**
- * All objects of a checkpoint; the manifest first, so that what is left when this fails is no checkpoint. Throws
- * CHECKPOINT_NOT_FOUND where there are none.
- */
-export async function removeFromBucket(place: BucketPlace, signal: AbortSignal): Promise<number> {
-  const storage = openBucket(place);
-  const own = await objectsOf(storage, place.name, signal);
-  if (own.length === 0) throw notThere(storage, place.name);
-  const manifest = `${place.name}/${MANIFEST}`;
-  const names = own.map(({ name }) => name);
-  if (names.includes(manifest)) await storage.remove([manifest], signal);
-  await storage.remove(
-    names.filter((name) => name !== manifest),
-    signal,
-  );
-  return 0;
-}
-
-/** What a process that was killed left half uploaded, or uploaded without the manifest that would make it a checkpoint. */
-export async function abandonUpload(place: BucketPlace, signal: AbortSignal): Promise<number> {
-  const storage = openBucket(place);
-  await storage.abandon(place.name, signal);
-  const objects = await storage.list(`${place.name}/`, signal);
-  if (objects.some(({ name }) => name === `${place.name}/${MANIFEST}`)) return 0;
-  await storage.remove(
-    objects.map(({ name }) => name),
-    signal,
-  );
-  return 0;
 }

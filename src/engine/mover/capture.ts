@@ -41,9 +41,9 @@ export async function captureStream(request: CaptureRequest, port: Port): Promis
   }
 }
 
-async function openSinks({ to, form }: CaptureRequest, { signal }: Port): Promise<SinkFolder> {
+async function openSinks({ to, form }: CaptureRequest, port: Port): Promise<SinkFolder> {
   if (to.kind === "local") return localSinks({ folder: to.path, sync: form.sync });
-  return (await openTarget(to, { uploads: form.streams, memory: form.memory, signal })).sinks;
+  return (await openTarget(to, { uploads: form.streams, memory: form.memory }, port)).sinks;
 }
 
 /** Resolves with the files in the order of names, when every block is in its sink. */

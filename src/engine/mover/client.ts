@@ -51,6 +51,7 @@ export class Mover implements AsyncDisposable {
   /** The bytes of the answer; rejects with what the mover threw, or CANCELLED, when it is gone. */
   readonly answer: Promise<number>;
   private readonly told = new Map<Kind, MoverEvent>();
+  private answered = false;
   private readonly waiting = new Map<Kind, (event: MoverEvent) => void>();
   private readonly ended: Promise<void>;
   private sending: Promise<unknown>;
@@ -83,6 +84,11 @@ export class Mover implements AsyncDisposable {
       reason: "INTERNAL",
       message: `the mover of ${this.request.label} ended without a word`,
     });
+  }
+
+  /** Once it has ended: something that it wrote to a bucket may be there still. */
+  get left(): boolean {
+    return !this.answered || this.told.has("left");
   }
 
   order(order: MoverOrder): void {
@@ -143,7 +149,10 @@ export class Mover implements AsyncDisposable {
 
   /** The answer, when the message is that. */
   private take(message: MoverEvent | MoverAnswer): MoverAnswer | undefined {
-    if (!("event" in message)) return message;
+    if (!("event" in message)) {
+      this.answered = true;
+      return message;
+    }
     if (message.event === "bytes") {
       this.options.onBytes?.(message.done, message.total);
       return undefined;

@@ -1,26 +1,20 @@
 /** A checkpoint in a bucket, as far as its manifest. */
-import { readHead } from "../../archive/archive.ts";
-import { MANIFEST, MANIFEST_LIMIT } from "../../archive/names.ts";
+import { parseManifest } from "../../archive/manifest.ts";
 import { openReader } from "../../archive/open-reader.ts";
-import { type CheckpointSource, readWhole } from "../../archive/source-folder.ts";
-import { openInBucket, sizeInBucket } from "./bucket.ts";
+import type { CheckpointSource } from "../../archive/source-folder.ts";
+import { openInBucket } from "./bucket.ts";
+import { manifestIn, sizeInBucket } from "./bucket_objects.ts";
 import type { Port } from "./port.ts";
 import type { MoverRequest } from "./protocol.ts";
 
 export type LookRequest = Extract<MoverRequest, { verb: "look" }>;
 
-export async function lookInBucket({ from }: LookRequest, port: Port): Promise<number> {
+export async function lookInBucket({ from, label }: LookRequest, port: Port): Promise<number> {
   const source = await openInBucket(from, port.signal);
-  const manifest = await manifestOf(source);
+  const manifest = await manifestIn(source);
   port.tell({ event: "opened", manifest: manifest.toString(), seekable: await isSeekable(source) });
-  return sizeInBucket(from, port.signal);
-}
-
-async function manifestOf(source: CheckpointSource): Promise<Buffer> {
-  if (source.kind === "folder") return readWhole(source.folder, MANIFEST, MANIFEST_LIMIT);
-  const { manifestBytes, reader } = await readHead(source.file);
-  await reader.close();
-  return manifestBytes;
+  if (source.kind === "file") return source.file.size;
+  return sizeInBucket(from, parseManifest(manifest, label), port.signal);
 }
 
 async function isSeekable(source: CheckpointSource): Promise<boolean> {

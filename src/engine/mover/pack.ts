@@ -48,7 +48,7 @@ interface PackTarget {
   sinks: SinkFolder;
 }
 
-async function openPackTarget(to: Place, form: Form, { signal }: Port): Promise<PackTarget> {
+async function openPackTarget(to: Place, form: Form, port: Port): Promise<PackTarget> {
   const { compression, sync, streams, memory } = form;
   if (to.kind === "local") {
     return {
@@ -57,7 +57,7 @@ async function openPackTarget(to: Place, form: Form, { signal }: Port): Promise<
     };
   }
   const uploads = streams > 0 ? streams : compression === "none" ? FILES : 1;
-  const target = await openTarget(to, { uploads, memory, signal });
+  const target = await openTarget(to, { uploads, memory }, port);
   return { sink: () => target.sink(suffixes[compression]), sinks: target.sinks };
 }
 

@@ -24,8 +24,8 @@ export async function perform(request: MoverRequest, port: Port): Promise<number
     case "look":
       return (await import("./look.ts")).lookInBucket(request, port);
     case "remove":
-      return (await import("./bucket.ts")).removeFromBucket(request.from, signal);
+      return (await import("./bucket_objects.ts")).removeFromBucket(request.from, signal);
     case "abandon":
-      return (await import("./bucket.ts")).abandonUpload(request.from, signal);
+      return (await import("./bucket_objects.ts")).abandonUpload(request.from, signal);
   }
 }

@@ -65,6 +65,8 @@ export type MoverEvent =
   | { event: "captured"; files: ManifestFile[] }
   /** Everything is where it belongs, and nobody sees it before `commit`. */
   | { event: "written"; bytes: number }
+  /** Something that it wrote to a bucket may be there still. */
+  | { event: "left" }
   /** The manifest, as text; not `seekable`: only unpacking helps. */
   | { event: "opened"; manifest: string; seekable: boolean }
   /** Every byte is what was dumped. */

@@ -30,6 +30,10 @@ export interface FaultProxy {
   throttle(bytesPerSecond: number | undefined): void;
   /** Resolves once `count` requests have met a fault. */
   met(count?: number): Promise<void>;
+  /** Resolves once a request whose first line matches has begun, after this call. */
+  seen(matches: RegExp): Promise<void>;
+  /** Nothing that was injected happens any more; connections that hang are reset. */
+  heal(): void;
   stop(): Promise<void>;
 }
 
@@ -46,11 +50,13 @@ export async function startProxy(target: string): Promise<FaultProxy> {
   const requests: string[] = [];
   const sockets = new Set<Socket>();
   const waiting: { count: number; resolve: () => void }[] = [];
+  const watching: { matches: RegExp; resolve: () => void }[] = [];
   let faults = 0;
   let rate: number | undefined;
 
   const choose = (line: string): Fault | undefined => {
     requests.push(line);
+    for (const each of watching) if (each.matches.test(line)) each.resolve();
     const rule = rules.find((each) => each.left > 0 && each.matches.test(line) && each.skip-- <= 0);
     if (rule === undefined) return undefined;
     rule.left--;
@@ -87,6 +93,11 @@ export async function startProxy(target: string): Promise<FaultProxy> {
     },
     met: (count = 1) =>
       faults >= count ? Promise.resolve() : new Promise((resolve) => waiting.push({ count, resolve })),
+    seen: (matches) => new Promise((resolve) => watching.push({ matches, resolve })),
+    heal() {
+      rules.length = 0;
+      for (const socket of sockets) socket.resetAndDestroy();
+    },
     async stop() {
       const closed = new Promise<void>((done) => server.close(() => done()));
       for (const socket of sockets) socket.destroy();
