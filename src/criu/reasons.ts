@@ -128,6 +128,12 @@ const known: readonly Known[] = [
     hint: `a process in uninterruptible sleep cannot be; try again, or raise --criu-opts '{"timeout": SECONDS}'`,
   },
   {
+    pattern: /CRIU needs to have the CAP_SYS_ADMIN or the CAP_CHECKPOINT_RESTORE capability/,
+    why: "CRIU needs CAP_CHECKPOINT_RESTORE, which your user lacks",
+    hint: "leave --no-server out, so that root's daemon does it for you, or use sudo",
+    reason: "PERMISSION_DENIED",
+  },
+  {
     pattern: /Operation not permitted|Permission denied/,
     why: "the kernel did not permit it",
     hint: "run the daemon as root, with CAP_SYS_PTRACE and CAP_CHECKPOINT_RESTORE; see `cedana check`",
@@ -155,6 +161,7 @@ function errorsOf(log: string): string[] {
 export function explain(log: string, printed = ""): Explanation {
   const errors = errorsOf(log);
   if (errors.length === 0) errors.push(...errorsOf(printed));
+  if (errors.length === 0) errors.push(...printed.split("\n").filter((line) => line.trim() !== ""));
   const details = errors.slice(0, maxDetails);
   for (const line of [...errors, ...log.split("\n").filter((text) => text.includes("Warn  ("))]) {
     for (const entry of known) {

@@ -37,8 +37,8 @@ interface Running {
   readonly signalCode: string | number | null;
 }
 
-/** What CRIU says before it has opened its log: mostly of options that it does not understand. */
-const stderrName = "criu.stderr";
+/** What CRIU prints before it has opened its log: of options that it does not understand, and rights that it lacks. */
+const printedName = "criu.printed";
 
 interface Start {
   args: string[];
@@ -50,16 +50,20 @@ interface Start {
 }
 
 async function start(criu: Criu, { args, fds, env, stdin, session }: Start): Promise<Running> {
-  const { O_RDWR, O_WRONLY, O_CREAT, O_NOFOLLOW, O_TRUNC } = constants;
+  const { O_RDWR, O_WRONLY, O_APPEND, O_CREAT, O_NOFOLLOW, O_TRUNC } = constants;
   const nothing = openSync("/dev/null", O_RDWR);
-  const stderr = openSync(`${criu.workDir}/${stderrName}`, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0o600);
+  const printed = openSync(
+    `${criu.workDir}/${printedName}`,
+    O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_APPEND,
+    0o600,
+  );
   try {
     const command = [...criu.command, ...args];
     if (criu.identity.kind === "own") {
       const stdio: [number | "ignore", number, number, ...(number | "ignore")[]] = [
         stdin ?? "ignore",
-        nothing,
-        stderr,
+        printed,
+        printed,
         nothing,
         nothing,
         ...fds,
@@ -79,7 +83,7 @@ async function start(criu: Criu, { args, fds, env, stdin, session }: Start): Pro
         terminal: false,
         inherit: fds.map((_, index) => firstFd + index),
       },
-      [stdin ?? nothing, nothing, stderr, ...fds],
+      [stdin ?? nothing, printed, printed, ...fds],
     );
     if (started.ok) return started.process;
     throw new CedanaError({
@@ -88,7 +92,7 @@ async function start(criu: Criu, { args, fds, env, stdin, session }: Start): Pro
     });
   } finally {
     closeSync(nothing);
-    closeSync(stderr);
+    closeSync(printed);
   }
 }
 
@@ -114,7 +118,7 @@ async function success(running: Running, { workDir }: Criu): Promise<void> {
 async function explainFailure(workDir: string): Promise<Explanation> {
   // Only then: a supervisor that restored keeps what it loaded in memory for as long as the job runs.
   const { explain } = await import("./reasons.ts");
-  return explain(readIfThere(`${workDir}/${logName}`), readIfThere(`${workDir}/${stderrName}`));
+  return explain(readIfThere(`${workDir}/${logName}`), readIfThere(`${workDir}/${printedName}`));
 }
 
 function readIfThere(path: string): string {

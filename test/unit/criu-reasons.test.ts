@@ -33,6 +33,15 @@ describe("CRIU's log", () => {
     });
   });
 
+  test("is not all there is: what CRIU prints before it opens one counts too", () => {
+    const printed = "CRIU needs to have the CAP_SYS_ADMIN or the CAP_CHECKPOINT_RESTORE capability: \n";
+    expect(explain("", printed)).toMatchObject({
+      reason: "PERMISSION_DENIED",
+      why: "CRIU needs CAP_CHECKPOINT_RESTORE, which your user lacks",
+    });
+    expect(explain("", "some new complaint\n")).toMatchObject({ why: "some new complaint" });
+  });
+
   test("keeps only the first lines of a long tale", () => {
     const log = Array.from({ length: 50 }, (_, index) => line(`broken ${index}`)).join("\n");
     expect(explain(log).details).toHaveLength(12);
