@@ -25,7 +25,12 @@ export class TreeHash {
   }
 
   block(index: number, bytes: Uint8Array): void {
-    this.#digests.writeBigUInt64LE(Bun.hash.xxHash3(bytes), index * 8);
+    this.put(index, Bun.hash.xxHash3(bytes));
+  }
+
+  /** A block's XXH3-64 that is known. */
+  put(index: number, digest: bigint): void {
+    this.#digests.writeBigUInt64LE(digest, index * 8);
   }
 
   digest(): string {

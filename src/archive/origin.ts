@@ -19,6 +19,11 @@ export interface Origin {
 
 export interface OpenImage {
   /** Block `index` (BLOCK bytes, the last one fewer); several at once, in any order. */
-  block(index: number): Promise<Held>;
+  block(index: number): Promise<Block>;
   close(): void;
+}
+
+export interface Block extends Held {
+  /** Its XXH3-64, where the origin has compared that already: it need not be made twice. */
+  readonly digest?: bigint;
 }

@@ -10,7 +10,7 @@ import type { Held } from "./buffers.ts";
 import { BLOCK, type Checksums, TreeHash } from "./checksums.ts";
 import { corrupt } from "./failure.ts";
 import type { Manifest, ManifestFile } from "./manifest.ts";
-import type { CheckpointKind, Origin } from "./origin.ts";
+import type { Block, CheckpointKind, Origin } from "./origin.ts";
 
 /** Blocks fetched ahead, of one file and of all together: each may take 2 MiB, stored and decoded. */
 const AHEAD = 16;
@@ -68,7 +68,7 @@ export class ImageReader {
     const image = await this.#origin.open(file);
     const count = Math.ceil(file.size / BLOCK);
     const hash = new TreeHash(file.size);
-    const flight: Promise<Held>[] = [];
+    const flight: Promise<Block>[] = [];
     let next = 0;
     const fetch = () => {
       while (next < count && flight.length < AHEAD && (flight.length === 0 || this.#ahead < AHEAD_OF_ALL)) {
@@ -84,7 +84,8 @@ export class ImageReader {
         const held = await flight[0];
         flight.shift();
         if (held === undefined) break;
-        hash.block(index, held.bytes);
+        if (held.digest === undefined) hash.block(index, held.bytes);
+        else hash.put(index, held.digest);
         const release = once(() => {
           this.#ahead -= 1;
           held.release();

@@ -3,7 +3,7 @@ import { BufferPool, type Held, ROOMY } from "../buffers.ts";
 import { BLOCK } from "../checksums.ts";
 import { corrupt } from "../failure.ts";
 import type { Manifest, ManifestFile } from "../manifest.ts";
-import type { OpenImage, Origin } from "../origin.ts";
+import type { Block, OpenImage, Origin } from "../origin.ts";
 import { type OpenSource, readWhole, type SourceFolder } from "../source-folder.ts";
 import { BrokenFrame, decodeHeld } from "../tar-bytes.ts";
 import { ZERO_BLOCK } from "../zeroes.ts";
@@ -84,7 +84,7 @@ async function storedBlock(
   { label, layout, shards, pool }: ShardSet,
   row: Row,
   { name, length }: { name: string; length: number },
-): Promise<Held> {
+): Promise<Block> {
   const shard = shardNames(layout)[row.shard];
   const source = shards[row.shard];
   if (source === undefined || row.stored > ROOMY || row.offset + row.stored > source.size) {
@@ -99,7 +99,7 @@ async function storedBlock(
     decoded = await blockOf(layout, held, length);
     if (Bun.hash.xxHash3(decoded.bytes) !== row.digest)
       throw new BrokenFrame("other bytes than were written");
-    return decoded;
+    return { ...decoded, digest: row.digest };
   } catch (error) {
     (decoded ?? held).release();
     if (!(error instanceof BrokenFrame)) throw error;
