@@ -35,7 +35,7 @@ export function quickPatience(usual: Patience): Patience {
 }
 
 /** For undoing what has failed: somebody waits, and what stays is found again by its name. */
-export const hasty: Haste = { tries: 3, patient: 0.2 };
+export const hasty: Haste = { tries: 2, patient: 0.15 };
 
 /**
  * Milliseconds to wait after the failed try number `tried` (from 0). All of the pause is random ("full jitter"), so that
