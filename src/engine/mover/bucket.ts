@@ -13,7 +13,16 @@ import type { BucketPlace } from "./protocol.ts";
 const PARTS = 10 << 20;
 
 export function openBucket({ url, settings }: BucketPlace): Storage {
-  return openStorage({ url, settings, owner: { home: homedir(), env: process.env } });
+  return openStorage({ url, settings, owner: { home: home(), env: process.env } });
+}
+
+/** As passwd(5) has it for a user without one. */
+function home(): string {
+  try {
+    return homedir();
+  } catch {
+    return "/nonexistent"; // the user is not in passwd(5) at all
+  }
 }
 
 /** Where a new checkpoint goes: as one object of that name, or as several below it. Aborting its sinks never throws. */
