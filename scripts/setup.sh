@@ -16,7 +16,7 @@ command -v npm >/dev/null || die "needs Node 20 or newer with npm"
 
 # iptables: CRIU holds TCP connections still with it. ceph-mon, ceph-osd and radosgw: the S3 server of the tests. The
 # others are clients and tools of the tests.
-packages=(ca-certificates ceph-mon ceph-osd curl iptables lz4 procps protobuf-compiler python3-grpcio python3-protobuf radosgw tmux util-linux zstd)
+packages=(ca-certificates ceph-mon ceph-osd curl iptables lz4 pigz procps protobuf-compiler python3-grpcio python3-protobuf radosgw tmux util-linux zstd)
 missing=()
 for package in "${packages[@]}"; do
   state=$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null) || state=
