@@ -10,6 +10,7 @@
  * started it asks in its place.
  */
 import { openSync, readSync, writeSync } from "node:fs";
+import { errnoOf } from "../errors.ts";
 import { closeAll, pipe } from "../system/fd.ts";
 
 /** Paths that lead into the process that decides, so that nobody waits for one that died. */
@@ -19,17 +20,22 @@ export interface VerdictPaths {
 }
 
 export interface Verdict extends Disposable {
+  /** They stay what they are until it is disposed of: after whoever may ask has ended. */
   paths: VerdictPaths;
   /** Resolves when the tree is there, with false when it never will be. */
   reached(): Promise<boolean>;
-  /** Let it run. Without this word, disposing lets it be killed. */
-  good(): void;
+  /** Lets it run, or be killed. The first word counts. */
+  decide(good: boolean): void;
+  /** The tree will never be there. */
+  giveUp(): void;
 }
 
 export function openVerdict(): Verdict {
   const asked = pipe();
   const answer = pipe();
+  const { promise: givenUp, resolve: giveUp } = Promise.withResolvers<false>();
   let open = [asked.write, answer.read, answer.write];
+  let decided = false;
   const reader = Bun.file(asked.read).stream().getReader();
   const reached = reader.read().then(
     ({ done }) => !done,
@@ -40,11 +46,16 @@ export function openVerdict(): Verdict {
       reached: `/proc/${process.pid}/fd/${asked.write}`,
       answer: `/proc/${process.pid}/fd/${answer.read}`,
     },
-    reached: () => reached,
-    good: () => void writeSync(answer.write, "y\n"),
+    reached: () => Promise.race([reached, givenUp]),
+    decide(good) {
+      if (!decided && open.length > 0) writeSync(answer.write, good ? "y\n" : "n\n");
+      decided = true;
+    },
+    giveUp: () => giveUp(false),
     [Symbol.dispose]: () => {
       closeAll(open);
       open = [];
+      giveUp(false);
       void reader.cancel();
     },
   };
@@ -52,12 +63,20 @@ export function openVerdict(): Verdict {
 
 /** Asks for the word in the hook's place; false when the tree must not run. Blocks until there is one. */
 export function askVerdict({ reached, answer }: VerdictPaths): boolean {
-  const [to, from] = [openSync(reached, "w"), openSync(answer, "r")];
+  const fds: number[] = [];
   try {
+    const to = openSync(reached, "w");
+    fds.push(to);
+    const from = openSync(answer, "r");
+    fds.push(from);
     writeSync(to, "x\n");
     const word = Buffer.alloc(1);
     return readSync(from, word, 0, 1, null) === 1 && word.toString() === "y";
+  } catch (error) {
+    // Whoever decides is gone.
+    if (errnoOf(error) === "ENOENT" || errnoOf(error) === "EPIPE") return false;
+    throw error;
   } finally {
-    closeAll([to, from]);
+    closeAll(fds);
   }
 }

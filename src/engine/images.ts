@@ -71,9 +71,9 @@ async function folder(dir: string, { source, caller, identity, signal }: ImagesO
 
 function withVerdict(dir: string, verifying: Promise<unknown>): Images {
   const verdict = openVerdict();
-  const verified = verifying.then(() => verdict.good());
+  const verified = verifying.then(() => verdict.decide(true));
   // CRIU must not wait for a word that will not come; whoever awaits `verified` sees why.
-  verified.catch(() => verdict[Symbol.dispose]());
+  verified.catch(() => verdict.decide(false));
   const done = async () => {
     await Promise.allSettled([verified]);
     verdict[Symbol.dispose]();
@@ -174,12 +174,12 @@ async function streamed(
   const serving = mover;
   const verified = verify(serving, verdict);
   // CRIU must not wait for a word that will not come; whoever awaits `verified` sees why.
-  verified.catch(() => verdict[Symbol.dispose]());
+  verified.catch(() => verdict.decide(false));
   return {
     dir: work.path,
     verdict,
     verified,
-    giveUp: () => verdict[Symbol.dispose](),
+    giveUp: () => verdict.giveUp(),
     async stream() {
       serving.order({ order: "go" });
       await serving.event("ready");
@@ -199,5 +199,5 @@ async function verify(mover: Mover, verdict: Verdict): Promise<void> {
   }
   mover.order({ order: "finish" });
   await mover.event("verified");
-  verdict.good();
+  verdict.decide(true);
 }

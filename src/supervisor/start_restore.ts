@@ -30,7 +30,7 @@ export async function startRestore(
     if (start.terminal !== undefined) prepareTerminal(start, inherit, stdio);
     const size = stdio.terminal?.();
     const pid = await restore(start, inherit, start.terminal === undefined ? undefined : stdio.fds[0]);
-    if (start.criuIdentity.kind === "user") release(pid, start);
+    if (start.criuIdentity.kind === "user") releaseOrKill(pid, start);
     // CRIU makes the terminal as large as the one it was dumped on; the window here is what it is.
     if (start.terminal !== undefined && size !== undefined) setWindowSize(stdio.fds[0], size);
     if (start.choices.shellJob && start.terminal !== undefined)
@@ -123,18 +123,23 @@ async function restore(
  * What an ordinary user had restored is stopped until it was looked at: a forged image could ask CRIU to leave the
  * process some of CRIU's own capabilities. What the kernel says of the process cannot be forged.
  */
-function release(root: number, start: RestoreStart): void {
+function releaseOrKill(root: number, start: RestoreStart): void {
   const tree = processTree(root);
-  if (start.verdict !== undefined && !askVerdict(start.verdict)) {
+  try {
+    release(tree, start);
+  } catch (error) {
     for (const pid of tree) process.kill(pid, "SIGKILL");
-    throw new CedanaError({
-      reason: "CHECKPOINT_CORRUPT",
-      message: "cannot restore: the images are damaged",
-    });
+    throw error;
+  }
+}
+
+function release(tree: number[], start: RestoreStart): void {
+  if (start.verdict !== undefined && !askVerdict(start.verdict)) {
+    const message = "cannot restore: the images are damaged";
+    throw new CedanaError({ reason: "CHECKPOINT_CORRUPT", message });
   }
   const capable = tree.find((pid) => hasCapabilities(pid));
   if (capable !== undefined) {
-    for (const pid of tree) process.kill(pid, "SIGKILL");
     const message = `cannot restore: process ${capable} of the checkpoint asks for capabilities`;
     throw new CedanaError({ reason: "PERMISSION_DENIED", message, hint: "only root may restore it" });
   }

@@ -19,7 +19,7 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { gunzipSync, gzipSync } from "node:zlib";
+import { gunzipSync, gzipSync, zstdDecompressSync } from "node:zlib";
 import { type Image, magic } from "../../src/criu/images/format.ts";
 import { CoreSchema, type Credentials, FileEntrySchema } from "../../src/gen/cedana/criu/v1/images_pb.ts";
 import { listDir } from "../../src/system/proc.ts";
@@ -276,6 +276,15 @@ describe("an archive", () => {
     }
   }, 60_000);
 
+  const decoders = { tar: (bytes: Buffer) => bytes, gzip: gunzipSync, zstd: zstdDecompressSync };
+  const sameContent = (compression: keyof typeof decoders, one: Buffer, other: Buffer) => {
+    try {
+      return decoders[compression](one).equals(decoders[compression](other));
+    } catch {
+      return false; // it cannot even be decoded
+    }
+  };
+
   test("with one bit turned anywhere is refused", async () => {
     for (const compression of ["tar", "gzip", "zstd"] as const) {
       const whole = await archive(compression);
@@ -285,7 +294,9 @@ describe("an archive", () => {
         const index = Math.floor(whole.length * part);
         const changed = Buffer.from(whole);
         changed[index] = (changed[index] ?? 0) ^ 0x10;
-        await refused(user, at(changed), /damaged|not a checkpoint/);
+        // A copy may point at another place that holds the same.
+        if (!sameContent(compression, whole, changed))
+          await refused(user, at(changed), /damaged|not a checkpoint/);
       }
     }
   }, 60_000);
