@@ -4,15 +4,17 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Config } from "../config/schema.ts";
 import type { DumpOptions, JobView, RestoreOptions, RunOptions } from "../engine/api.ts";
+import type { Report } from "../engine/background.ts";
 import { createContext, type EngineContext } from "../engine/context.ts";
 import { type DumpResult, dump } from "../engine/dump.ts";
 import type { Progress } from "../engine/progress.ts";
 import { restore } from "../engine/restore.ts";
 import { runInForeground } from "../engine/run_foreground.ts";
 import type { Finished } from "../engine/steps.ts";
+import { stagedImages } from "../engine/store_checkpoint.ts";
 import { CedanaError, messageOf } from "../errors.ts";
 import { openStore } from "../jobs/store.ts";
-import type { JobExit } from "../jobs/types.ts";
+import type { CheckpointRecord, JobExit, StoringWork } from "../jobs/types.ts";
 import type { Profile } from "../profiling/profile.ts";
 import { ForegroundJob } from "../supervisor/foreground.ts";
 
@@ -26,10 +28,7 @@ export interface InForeground {
  * The daemon's own database, so that its `ps` tells the truth; where only root may open that one, a private one that
  * goes again: a process can be dumped and restored without any.
  */
-function openContext(config: Config): { context: EngineContext; close(): void } {
-  const report = (what: string, error: unknown) => {
-    process.stderr.write(`warning: ${what}: ${messageOf(error)}\n`);
-  };
+function openContext(config: Config, report: Report = warn): { context: EngineContext; close(): void } {
   try {
     const store = openStore(config.db.path);
     return { context: createContext(config, store, report), close: () => store.close() };
@@ -45,6 +44,10 @@ function openContext(config: Config): { context: EngineContext; close(): void } 
   }
 }
 
+function warn(what: string, error: unknown): void {
+  process.stderr.write(`warning: ${what}: ${messageOf(error)}\n`);
+}
+
 export interface DirectDump {
   dumped: Promise<DumpResult & { profile: Profile }>;
   /** How far it has come, until it is over or `signal` aborts. */
@@ -52,17 +55,28 @@ export interface DirectDump {
 }
 
 export function dumpDirect(config: Config, options: DumpOptions): DirectDump {
-  const { context, close } = openContext(config);
-  const { caller } = options;
+  const warnings: Parameters<Report>[] = [];
+  const { context, close } = openContext(config, (...warning) => void warnings.push(warning));
+  const { caller, signal } = options;
   const id = crypto.randomUUID();
   const work = async () => {
+    let failure = "";
     try {
       const { value, profile } = await dump(context, { ...options, operation: id });
-      return { ...value, profile };
+      const stop = () => void context.background.idle();
+      signal?.addEventListener("abort", stop);
+      if (signal?.aborted) stop();
+      await context.background.finished();
+      const checkpoint = context.store.getCheckpoint(value.checkpoint.id) ?? value.checkpoint;
+      failure = checkpoint.failure;
+      if (checkpoint.work !== undefined)
+        throw notStored(checkpoint, checkpoint.work, context.store.path === config.db.path);
+      return { ...value, checkpoint, profile };
     } finally {
       // Nobody stays behind to do it.
       await context.background.finished();
       close();
+      for (const [what, error] of warnings) if (messageOf(error) !== failure) warn(what, error);
     }
   };
   return {
@@ -71,6 +85,21 @@ export function dumpDirect(config: Config, options: DumpOptions): DirectDump {
       yield* (await context.operations.find({ id, caller, signal })).watch(signal);
     },
   };
+}
+
+/** Of an asynchronous dump that nobody is left to store. `known`: the daemon knows its checkpoint. */
+function notStored(
+  { id, state, failure, path }: CheckpointRecord,
+  work: StoringWork,
+  known: boolean,
+): CedanaError {
+  const why = state === "pending" ? "cancelled" : failure;
+  const retry = known ? `store it with: cedana job checkpoint retry ${id}; ` : "";
+  return new CedanaError({
+    reason: state === "pending" ? "CANCELLED" : "STORAGE_UNAVAILABLE",
+    message: `the checkpoint is made, but not stored at ${path}: ${why}`,
+    hint: `${retry}it is in ${stagedImages(work)}, and can be restored from there`,
+  });
 }
 
 export async function runDirect(config: Config, options: RunOptions): Promise<InForeground> {

@@ -89,8 +89,8 @@ export function retryCheckpoint(context: EngineContext, caller: Identity, id: st
     });
   }
   if (context.storing.has(id)) return checkpoint;
-  const pending = { ...checkpoint, state: "pending" as const, failure: "" };
+  const pending = { state: "pending" as const, failure: "", work: checkpoint.work };
   context.store.updateCheckpoint(id, pending);
-  storeInBackground(context, pending, { again: true });
-  return pending;
+  storeInBackground(context, { ...checkpoint, ...pending }, { again: true });
+  return { ...checkpoint, ...pending };
 }
