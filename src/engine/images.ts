@@ -188,13 +188,16 @@ async function streamed(
   };
 }
 
+/** How long damage is looked for when CRIU has failed, ms. */
+const damageWithin = 10_000;
+
 /** Once the tree is there: everything that CRIU was given, and what it did not ask for. */
 async function verify(mover: Mover, verdict: Verdict): Promise<void> {
   const there = await Promise.race([verdict.reached(), mover.answer.then(() => false)]);
   if (!there) {
-    // Damage is why CRIU failed, when the mover has found any: else it says that it was cancelled.
-    await mover[Symbol.asyncDispose]();
-    await mover.answer;
+    // CRIU may have stumbled over damage before anybody compared it.
+    mover.order({ order: "finish" });
+    await Promise.race([mover.event("verified"), Bun.sleep(damageWithin)]);
     throw new CedanaError({ reason: "CANCELLED", message: "CRIU did not restore the tree" });
   }
   mover.order({ order: "finish" });
