@@ -83,10 +83,10 @@ export async function restore(
         onBytes: (done, total) => operation.bytes(done, total),
       }),
     );
-    await step("credentials", () => checkCredentials(caller, images.dir));
+    await step("credentials", () => legible(images, () => checkCredentials(caller, images.dir)));
     await step("pids", async () => {
       if (source.job !== undefined) await waitForSupervisor(context, source.job);
-      await waitForPids(images.dir);
+      await legible(images, () => waitForPids(images.dir));
     });
     using work = openWorkFolder(context, identity);
     const output = await step(
@@ -131,6 +131,17 @@ export async function restore(
     );
     return viewJob(context, job);
   });
+}
+
+/** Whoever stumbles over an image of a folder that is still being verified waits for what that says of it. */
+async function legible<T>(images: Images, work: () => T | Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    const damaged = error instanceof CedanaError && error.reason === "CHECKPOINT_CORRUPT";
+    if (damaged && images.stream === undefined) await images.verified;
+    throw error;
+  }
 }
 
 /** Damaged images are the reason to give, whatever CRIU made of them. */

@@ -160,6 +160,7 @@ function removeUnfinished({ path, archive }: PartialCheckpoint): void {
 export async function unstage(context: EngineContext, { id, work }: CheckpointRecord): Promise<void> {
   context.storing.get(id)?.abort();
   await context.locks.free(`checkpoint ${id}`);
+  await context.locks.free(copyOf(id)); // a restore reads it
   context.store.deleteCheckpoint(id);
   if (work !== undefined) actAs(work.owner, () => discard(partialOf(work)));
 }

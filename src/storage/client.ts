@@ -73,13 +73,15 @@ export function createClient(options: {
   return {
     place,
     async send(call, read) {
-      for (let tried = 0; ; tried++) {
+      for (let tried = 0, stalled = 0; ; tried++) {
         try {
           if (call.signal?.aborted === true) throw call.signal.reason;
           return await attempt(call, read);
         } catch (error) {
           if (call.signal?.aborted === true) throw cancelled(call.doing, call.signal.reason);
-          if (!mayPass(error) || tried + 1 >= (call.tries ?? patience.tries))
+          if (error instanceof Stalled) stalled++;
+          const enough = tried + 1 >= (call.tries ?? patience.tries) || stalled >= patience.stalls;
+          if (!mayPass(error) || enough)
             throw storageFailure({ doing: call.doing, place, host, error, tries: tried + 1 });
           call.onRetry?.();
           const retryAfter = error instanceof Refusal ? error.retryAfter : null;

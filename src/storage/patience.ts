@@ -5,6 +5,8 @@ export interface Patience {
   tries: number;
   /** Milliseconds without a byte in either direction after which a try has failed. */
   idleMs: number;
+  /** Tries that end so before it is final: a process may stand still meanwhile. */
+  stalls: number;
   /** Bytes a second of the slowest line that an upload is waited for on, beyond what is seen to move. */
   slowest: number;
   /** The pause before try n + 1 is random between 0 and baseMs · 2ⁿ, at most capMs. */
@@ -24,6 +26,7 @@ export interface Haste {
 export const usualPatience: Patience = {
   tries: 8,
   idleMs: 30_000,
+  stalls: 3,
   slowest: 64 * 1024,
   baseMs: 200,
   capMs: 10_000,

@@ -234,11 +234,12 @@ async function start(options: MoverOptions, stdio: [number, number, number]): Pr
 }
 
 /**
- * BUN_TMPDIR is where the lz4 addon is unpacked: an administrator moves it off a noexec /tmp. The others say where our own
- * keys to buckets are; a user's are looked for in the user's home.
+ * BUN_TMPDIR is where the lz4 addon is unpacked: an administrator moves it off a noexec /tmp. The others say how buckets
+ * are reached, and where our own keys to them are; a user's are looked for in the user's home. A proxy's URL may hold a
+ * password.
  */
 function moverEnvironment(own: boolean): Record<string, string> {
-  const names = ["BUN_TMPDIR", ...(own ? keyFiles : [])];
+  const names = ["BUN_TMPDIR", "NODE_EXTRA_CA_CERTS", ...(own ? [...keyFiles, ...proxies] : [])];
   const given = names.flatMap((name) => {
     const value = process.env[name];
     return value === undefined ? [] : [[name, value] as const];
@@ -246,6 +247,7 @@ function moverEnvironment(own: boolean): Record<string, string> {
   return { ...cleanEnvironment(), ...Object.fromEntries(given) };
 }
 
+const proxies = ["HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"];
 const keyFiles = ["HOME", "AWS_PROFILE", "AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"];
 
 function understand(answer: MoverAnswer): number {

@@ -32,7 +32,7 @@ export interface FaultProxy {
   met(count?: number): Promise<void>;
   /** Resolves once a request whose first line matches has begun, after this call. */
   seen(matches: RegExp): Promise<void>;
-  /** Nothing that was injected happens any more; connections that hang are reset. */
+  /** Nothing that was injected happens any more, what met it is forgotten, and connections that hang are reset. */
   heal(): void;
   stop(): Promise<void>;
 }
@@ -96,6 +96,7 @@ export async function startProxy(target: string): Promise<FaultProxy> {
     seen: (matches) => new Promise((resolve) => watching.push({ matches, resolve })),
     heal() {
       rules.length = 0;
+      faults = 0;
       for (const socket of sockets) socket.resetAndDestroy();
     },
     async stop() {

@@ -5,7 +5,7 @@ import type { S3Server } from "./server.ts";
 export const MiB = 1024 * 1024;
 
 /** Tests wait less for a silent store than people do. */
-export const brief = { tries: 4, idleMs: 1000, slowest: 4 * MiB, baseMs: 10, capMs: 100 };
+export const brief = { tries: 4, idleMs: 1000, stalls: 4, slowest: 4 * MiB, baseMs: 10, capMs: 100 };
 
 type Keys = Partial<StorageOptions["settings"]["aws"]>;
 
