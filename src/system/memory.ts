@@ -44,11 +44,14 @@ export function writeFrom(fd: number, address: number, length: number): Written 
 
 const SPLICE_F_NONBLOCK = 2;
 
-/** The same for a pipe, without a copy: the memory must stay as it is until it was read out of the pipe. */
-export function lendFrom(fd: number, address: number, length: number): Written {
+/**
+ * The same for a pipe and several places, without a copy: the memory must stay as it is until it was read out of the
+ * pipe. In one call, since whoever reads may hold the pipe's lock before a second.
+ */
+export function lendFrom(fd: number, places: readonly { address: number; length: number }[]): Written {
   // struct iovec
-  const part = new BigUint64Array([BigInt(address), BigInt(length)]);
-  return written(() => libc.vmsplice(fd, ptr(part), 1, SPLICE_F_NONBLOCK));
+  const list = new BigUint64Array(places.flatMap(({ address, length }) => [BigInt(address), BigInt(length)]));
+  return written(() => libc.vmsplice(fd, ptr(list), places.length, SPLICE_F_NONBLOCK));
 }
 
 function written(call: () => number | bigint): Written {

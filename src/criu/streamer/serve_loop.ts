@@ -2,24 +2,24 @@
  * The thread's part of a restore: gives each image to its pipe, as fast as CRIU's processes read them.
  *
  * A large piece is lent to its pipe: CRIU's read is then the only copy of it. So its memory is given back only when it was
- * read out of the pipe, which shows by how much is left in it. While another piece waits for room, poll(2) tells of that;
- * of the last ones nothing does, and they are looked after every millisecond until CRIU has them.
+ * read out of the pipe, which shows by how much is left in it. While another piece waits, an edge tells when the pipe
+ * was drained (drained.ts); of the last ones nothing does, and they are looked after every millisecond until CRIU has
+ * them.
  */
 import { closeSync, writeSync } from "node:fs";
-import { growPipe, makeNonBlocking, unreadIn } from "../../system/fd.ts";
-import { lendFrom, writeFrom } from "../../system/memory.ts";
+import { makeNonBlocking, unreadIn } from "../../system/fd.ts";
 import { poll, type Watch } from "../../system/poll.ts";
 import { type Order, receiveOrders } from "./control.ts";
+import { addPiece, closeFile, newFile, type OutgoingFile, putPieces } from "./outgoing.ts";
 import { Connection, encodeAnswer } from "./protocol.ts";
 
-/** A piece of this many bytes is worth a large pipe, and lending. */
-const LARGE = 128 << 10;
 const LOOK_MS = 1;
-const PIPE_BYTES = 1 << 20;
+/** Pieces of a file that wait here for room: so many as a drained pipe takes at once. */
+const WAITING = 4;
 
 export type ServeMessage =
   | { kind: "asked"; file: number; name: string }
-  /** The piece is in the pipe: the next may come. */
+  /** The next piece may come. */
   | { kind: "taken"; file: number }
   /** The oldest piece that was not given back: its memory may be used again. */
   | { kind: "released"; file: number }
@@ -27,19 +27,6 @@ export type ServeMessage =
   | { kind: "closed"; file: number }
   /** CRIU asks for no more files, and every pipe is done. */
   | { kind: "complete" };
-
-interface OpenFile {
-  number: number;
-  /** Undefined until CRIU has sent it. */
-  fd: number | undefined;
-  piece: { address: number; length: number; lent: boolean } | undefined;
-  /** Pieces in the pipe, oldest first: where each ends in the file. */
-  inPipe: { end: number; lent: boolean }[];
-  /** Bytes put into the pipe. */
-  size: number;
-  ended: boolean;
-  grown: boolean;
-}
 
 export interface ServeLoopOptions {
   connection: number;
@@ -50,7 +37,7 @@ export interface ServeLoopOptions {
 export class ServeLoop {
   readonly #options: ServeLoopOptions;
   readonly #connection: Connection;
-  readonly #files = new Map<number, OpenFile>();
+  readonly #files = new Map<number, OutgoingFile>();
   /** The file whose pipe comes next; CRIU asks for one at a time. */
   #asked = 0;
   #connected = true;
@@ -74,14 +61,15 @@ export class ServeLoop {
         return;
       }
       poll(this.#watches(), this.#looks() ? LOOK_MS : -1);
-      for (const file of this.#files.values()) this.#giveBack(file);
+      // What waits for room is looked after when there is some.
+      for (const file of this.#files.values()) if (file.pieces.length === 0) this.#giveBack(file);
     }
   }
 
   /** The connection first: what CRIU finds cut short must not be the end of an image to it, so that it asks on. */
   close(): void {
     this.#connection.close();
-    for (const { fd } of this.#files.values()) if (fd !== undefined) closeSync(fd);
+    for (const file of this.#files.values()) closeFile(file);
   }
 
   #watches(): Watch[] {
@@ -90,16 +78,26 @@ export class ServeLoop {
     if (this.#connected) watches.push({ fd: connection, for: "bytes", ready: () => this.#listen() });
     for (const file of this.#files.values()) {
       if (file.fd === undefined) continue;
-      const wanted = file.piece === undefined ? "nothing" : "room";
-      watches.push({ fd: file.fd, for: wanted, ready: () => this.#fill(file) });
+      watches.push(this.#watchOf(file, file.fd));
     }
     return watches;
   }
 
+  #watchOf(file: OutgoingFile, pipe: number): Watch {
+    // With nothing to write, readiness means that the other end was closed.
+    if (file.pieces.length === 0) return { fd: pipe, for: "nothing", ready: () => this.#closeEarly(file) };
+    const ready = () => {
+      file.full = false;
+      this.#giveBack(file);
+      this.#fill(file);
+    };
+    return file.drained ? { fd: file.drained.fd, for: "bytes", ready } : { fd: pipe, for: "room", ready };
+  }
+
   /** Whether memory is lent whose return nothing tells of. */
   #looks(): boolean {
-    for (const { piece, inPipe } of this.#files.values())
-      if (piece === undefined && inPipe.some(({ lent }) => lent)) return true;
+    for (const { pieces, inPipe } of this.#files.values())
+      if (pieces.length === 0 && inPipe.some(({ lent }) => lent)) return true;
     return false;
   }
 
@@ -115,8 +113,10 @@ export class ServeLoop {
     const file = this.#files.get(order.file);
     if (file === undefined) return;
     if (order.order === "write") {
-      file.piece = { address: order.address, length: order.length, lent: order.length >= LARGE };
-      if (file.fd !== undefined) this.#fill(file);
+      addPiece(file, order.address, order.length);
+      this.#fill(file);
+      if (file.pieces.length >= WAITING) file.owes = true;
+      else if (this.#files.has(file.number)) this.#taken(file);
     } else {
       file.ended = true;
     }
@@ -154,29 +154,42 @@ export class ServeLoop {
     file.fd = fd;
   }
 
-  #fill(file: OpenFile): void {
-    const { fd, piece } = file;
-    if (fd === undefined) return;
-    if (piece?.lent && !file.grown) {
-      growPipe(fd, PIPE_BYTES);
-      file.grown = true;
+  #fill(file: OutgoingFile): void {
+    while (!file.full && file.fd !== undefined && file.pieces.length > 0) {
+      file.drained?.forget();
+      const { bytes, wanted } = putPieces(file, file.fd);
+      if (bytes === "broken") {
+        this.#closeEarly(file);
+        return;
+      }
+      file.full = bytes === "full" || bytes < wanted;
+      if (bytes !== "full") this.#advance(file, bytes);
     }
-    // With nothing to write, readiness means that the other end was closed.
-    const put = piece?.lent ? lendFrom : writeFrom;
-    const bytes = piece === undefined ? "broken" : put(fd, piece.address, piece.length);
-    if (bytes === "broken") this.#closeEarly(file);
-    if (piece === undefined || typeof bytes !== "number") return;
-    piece.address += bytes;
-    piece.length -= bytes;
-    file.size += bytes;
-    if (piece.length > 0) return;
-    file.piece = undefined;
-    file.inPipe.push({ end: file.size, lent: piece.lent });
+  }
+
+  /** So many bytes more are in the pipe. */
+  #advance(file: OutgoingFile, bytes: number): void {
+    let left = bytes;
+    for (let piece = file.pieces[0]; piece !== undefined && left > 0; piece = file.pieces[0]) {
+      const done = Math.min(left, piece.length);
+      piece.address += done;
+      piece.length -= done;
+      file.size += done;
+      left -= done;
+      if (piece.length > 0) return;
+      file.pieces.shift();
+      file.inPipe.push({ end: file.size, lent: piece.lent });
+      if (file.owes) this.#taken(file);
+    }
+  }
+
+  #taken(file: OutgoingFile): void {
+    file.owes = false;
     this.#options.post({ kind: "taken", file: file.number });
   }
 
   /** Gives back what CRIU has read, and closes what is at its end. */
-  #giveBack(file: OpenFile): void {
+  #giveBack(file: OutgoingFile): void {
     const { fd, inPipe } = file;
     if (fd === undefined) return;
     const lent = inPipe.some((each) => each.lent);
@@ -185,19 +198,14 @@ export class ServeLoop {
       inPipe.shift();
       this.#options.post({ kind: "released", file: file.number });
     }
-    if (!file.ended || inPipe.length > 0) return;
+    if (!file.ended || inPipe.length + file.pieces.length > 0) return;
     this.#files.delete(file.number);
-    closeSync(fd);
+    closeFile(file);
   }
 
-  #closeEarly(file: OpenFile): void {
+  #closeEarly(file: OutgoingFile): void {
     if (!this.#files.delete(file.number)) return;
-    if (file.fd !== undefined) closeSync(file.fd);
+    closeFile(file);
     this.#options.post({ kind: "closed", file: file.number });
   }
-}
-
-function newFile(number: number): OpenFile {
-  const empty = { fd: undefined, piece: undefined, inPipe: [], size: 0 };
-  return { number, ...empty, ended: false, grown: false };
 }
