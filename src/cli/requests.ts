@@ -41,6 +41,20 @@ export function outputOf(
     : { stdio: stdio.log, log: resolve(args.out) };
 }
 
+/** What asks for a daemon, which --no-server does without. */
+export function checkForeground(
+  args: { attachable?: boolean; tty?: boolean },
+  path: readonly string[],
+): void {
+  const flag = args.attachable ? "--attachable" : args.tty && !process.stdin.isTTY ? "--tty" : undefined;
+  if (flag === undefined) return;
+  const why =
+    flag === "--tty"
+      ? "the terminal it is started from, and stdin is none"
+      : "the terminal it is started from, and nobody attaches to it";
+  throw usageError(`${flag} cannot be given with --no-server: such a job has ${why}`, path);
+}
+
 type CriuFlags = Partial<Values<typeof dumpFlags> & Values<typeof restoreFlags>>;
 
 export function criuOf(args: CriuFlags): MessageInitShape<typeof CriuOptionsSchema> {

@@ -84,7 +84,7 @@ async function restore(
   sourceOf: (daemon?: DaemonClient) => Promise<Source>,
 ): Promise<number> {
   const { args } = call;
-  const { answered, criuOf, outputOf, terminalSize } = await import("../requests.ts");
+  const { answered, checkForeground, criuOf, outputOf, terminalSize } = await import("../requests.ts");
   const request = {
     ...outputOf(args, "asItWas", call.path),
     criu: criuOf(args),
@@ -92,6 +92,7 @@ async function restore(
     attachFollows: args.attach,
   };
   if (args["no-server"]) {
+    checkForeground(args, call.path);
     const { restoreForeground } = await import("../foreground.ts");
     const files = { pid: args["pid-file"], result: args["result-file"] };
     return restoreForeground(call, { ...request, ...(await sourceOf()) }, files);

@@ -92,6 +92,8 @@ async function run(call: RunCall, command: string[]): Promise<number> {
   if (args.jid === "") throw usageError("--jid: must not be empty", call.path);
   const request = await requestOf(call, command);
   if (args["no-server"]) {
+    const { checkForeground } = await import("../requests.ts");
+    checkForeground(args, call.path);
     const { runForeground } = await import("../foreground.ts");
     return runForeground(call, request, args["pid-file"]);
   }
