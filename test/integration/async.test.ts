@@ -236,6 +236,52 @@ test("one that is deleted while it is pending is given up", async () => {
   victim.kill();
 });
 
+test("a job that is deleted with its checkpoints takes a pending one along", async () => {
+  await succeed("run", "process", "--jid", "deleted", "--", "sleep", "1000");
+  remote.proxy.inject(hang, { matches: /^PUT/, times: Number.POSITIVE_INFINITY });
+  await dumpTo(remote.daemon, ["job", "deleted", "--dir", `${remote.url}/deleted`, "--async"]);
+  await remote.proxy.met();
+  await succeed("job", "delete", "deleted", "--checkpoints");
+  remote.proxy.heal();
+  expect(remote.local()).toEqual([]);
+  await until("nothing is left", async () => (await remote.left("deleted/")).length === 0);
+});
+
+test("a stored one that its bucket does not let go stays known", async () => {
+  const victim = await victimOf(5);
+  const url = await dumpTo(remote.daemon, [
+    "process",
+    String(victim.pid),
+    "--dir",
+    `${remote.url}/stay`,
+    "--async",
+  ]);
+  const { id } = await becomes("done");
+  remote.proxy.inject(
+    { status: 403, code: "AccessDenied" },
+    { matches: /^DELETE/, times: Number.POSITIVE_INFINITY },
+  );
+  const { code, stderr } = await cli("job", "checkpoint", "delete", id);
+  expect([code, stderr]).toEqual([
+    1,
+    expect.stringMatching(/^error: cannot delete s3:\S+: access is denied/),
+  ]);
+  remote.proxy.heal();
+  await verified(url);
+  await succeed("job", "checkpoint", "delete", id);
+  expect(await remote.left("stay/")).toEqual([]);
+});
+
+test("checkpoint.async in the configuration is as --async, for each way to store", async () => {
+  const victim = await victimOf(5);
+  const config = JSON.stringify({ checkpoint: { async: true, streams: 2, compression: "zstd" } });
+  const dump = ["dump", "process", String(victim.pid), "--no-server", "--leave-running", "--name", "ck"];
+  const { code, stdout } = await cli("--config", config, ...dump, "--dir", `${remote.url}/config`);
+  expect([code, stdout]).toEqual([0, expect.stringMatching(/ to s3:\S+\/config\/ck\n$/)]);
+  expect([...(await remote.objects("config/")).keys()]).toContain("config/ck/img-1.zst");
+  victim.kill();
+});
+
 test("a name that is pending is taken", async () => {
   const victim = await victimOf(10);
   const { name, url } = await held(victim, "--leave-running");
@@ -291,6 +337,26 @@ describe("a daemon that ends in the middle goes on when it starts again:", () =>
       expect((await newest()).id).toBe(id);
     });
   }
+
+  test("in the middle of publishing", async () => {
+    for (const flags of forms) {
+      const victim = await victimOf(20);
+      const last = flags.includes("lz4") ? /POST .*uploadId=/ : /PUT .*manifest\.json/;
+      remote.proxy.inject(hang, { matches: last, times: Number.POSITIVE_INFINITY });
+      const name = crypto.randomUUID();
+      const dump = ["process", String(victim.pid), "--dir", `${remote.url}/mid`, "--name", name, "--async"];
+      const url = await dumpTo(remote.daemon, [...dump, ...flags]);
+      await remote.proxy.met();
+      const mover = await moverOf(remote.daemon.pid());
+      process.kill(mover, "SIGSTOP");
+      await remote.daemon.kill9();
+      process.kill(mover, "SIGKILL");
+      remote.proxy.heal();
+      await remote.daemon.start();
+      await becomes("done");
+      await verified(url);
+    }
+  });
 
   test("having published it and told nobody", async () => {
     for (const [index, dir] of [

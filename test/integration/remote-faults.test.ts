@@ -1,9 +1,9 @@
-/** What goes wrong in the middle of an upload or of a download, by the built binary and a real S3 server. Needs root. */
+/** What goes wrong in the middle of an upload, by the built binary and a real S3 server. Needs root. */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test";
 import { startClient, until } from "./client.ts";
 import { moverOf, moversOf, type Remote, startRemote } from "./remote.ts";
 import { type Fault, hang, loseAnswer, reset } from "./s3/proxy.ts";
-import { MiB, put } from "./s3/storage.ts";
+import { MiB } from "./s3/storage.ts";
 import { dumpTo, holding, startVictim, type Victim } from "./victim.ts";
 
 let remote: Remote;
@@ -180,60 +180,6 @@ describe("a store that is gone for good:", () => {
     remote.proxy.heal();
     await dumpTo(remote.daemon, dumpArgs("--leave-running", "--streams", "2").slice(1));
     expect(await remote.left(`p/${name}`)).toHaveLength(4);
-  }, 60_000);
-});
-
-describe("a restore", () => {
-  const restored = (...more: string[]) => {
-    const path = ["restore", "process", "--path", `${remote.url}/p/${name}`];
-    return remote.daemon.cli([...path, ...more]);
-  };
-
-  test("of what is damaged in the bucket is refused, and nothing runs", async () => {
-    const other = await startVictim(remote.daemon, holding("memory", "10"));
-    const flags = ["--dir", `${remote.url}/p`, "--name", name, "--streams", "2", "--compression", "none"];
-    await dumpTo(remote.daemon, ["process", String(other.pid), ...flags]);
-    await other.isGone();
-    const whole = await remote.storage.read(`p/${name}/img-1`, { limit: 64 * MiB });
-    const flipped = Buffer.from(whole);
-    flipped[whole.length >> 1] = ~(flipped[whole.length >> 1] ?? 0);
-    for (const damaged of [flipped, whole.subarray(0, -1), Buffer.concat([whole, Buffer.from("x")])]) {
-      await put(remote.storage, `p/${name}/img-1`, damaged);
-      for (const more of [[], ["--no-server"]]) {
-        const { code, stderr } = await restored(...more);
-        expect([code, stderr]).toEqual([1, expect.stringMatching(/^error: .*img-1/m)]);
-        await other.isGone();
-      }
-    }
-    await remote.storage.remove([`p/${name}/img-1`]);
-    expect(await restored()).toMatchObject({
-      code: 1,
-      stderr: expect.stringMatching(/^error: .*img-1 is missing/m),
-    });
-    await put(remote.storage, `p/${name}/img-1`, whole);
-
-    remote.proxy.inject(
-      { cut: "answer", after: 200_000, ending: "end" },
-      { matches: /GET .*img-/, times: 10 },
-    );
-    expect(await restored()).toMatchObject({ code: 0 });
-    await other.goesOn();
-    other.kill();
-  });
-
-  test("from a store whose answers never come through is given up, and nothing runs", async () => {
-    const other = await startVictim(remote.daemon, holding("memory", "10"));
-    const flags = ["--dir", `${remote.url}/p`, "--name", name, "--streams", "2", "--compression", "none"];
-    await dumpTo(remote.daemon, ["process", String(other.pid), ...flags]);
-    await other.isGone();
-    const fault: Fault = { cut: "answer", after: 0, ending: "end" };
-    remote.proxy.inject(fault, { matches: /GET .*img-1/, skip: 3, times: Infinity });
-    const { code, stderr } = await restored();
-    expect([code, stderr]).toEqual([
-      1,
-      expect.stringMatching(/^error: cannot read s3:\S+img-1: .*\(tried \d times\)\nhint: .+\n$/m),
-    ]);
-    await other.isGone();
   }, 60_000);
 });
 
