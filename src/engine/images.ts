@@ -202,13 +202,24 @@ async function streamed(
 /** How long damage is looked for when CRIU has failed, ms. */
 const damageWithin = 10_000;
 
+/** Resolves when `work` has, or after that time; holds up no process that would end. Rejects as `work` does. */
+async function within(ms: number, work: Promise<unknown>): Promise<void> {
+  const { promise: over, resolve } = Promise.withResolvers<void>();
+  const timer = setTimeout(resolve, ms);
+  try {
+    await Promise.race([work, over]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
 /** Once the tree is there: everything that CRIU was given, and what it did not ask for. */
 async function verify(mover: Mover, verdict: Verdict): Promise<void> {
   const there = await Promise.race([verdict.reached(), mover.answer.then(() => false)]);
   if (!there) {
     // CRIU may have stumbled over damage before anybody compared it.
     mover.order({ order: "finish" });
-    await Promise.race([mover.event("verified"), Bun.sleep(damageWithin)]);
+    await within(damageWithin, mover.event("verified"));
     throw new CedanaError({ reason: "CANCELLED", message: "CRIU did not restore the tree" });
   }
   mover.order({ order: "finish" });
