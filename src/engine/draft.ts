@@ -127,6 +127,7 @@ async function folderDraft(context: EngineContext, name: string, options: DraftO
     async stage() {
       if (target.form.sync) await flushImages(partial, caller);
       const staged = join(partial.dir, `.${name}.pending-${Bun.randomUUIDv7().slice(-12)}`);
+      store.addPartial(staged, caller); // the record takes its place
       actAs(caller, () => renameSync(partial.path, staged));
       store.removePartial(partial.path);
       upload?.end(false);

@@ -213,6 +213,7 @@ function recordPending(context: EngineContext, made: Made, work: StoringWork): C
     work,
   };
   context.store.insertCheckpoint(checkpoint);
+  context.store.removePartial(work.staged);
   return checkpoint;
 }
 

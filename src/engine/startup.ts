@@ -1,10 +1,13 @@
 /** What a daemon puts in order when it starts: what jobs did meanwhile, and what dumps that died have left. */
 import { existsSync } from "node:fs";
-import { dirname } from "node:path";
+import { basename, dirname } from "node:path";
+import { removeFolder } from "../archive/flat.ts";
 import { removeStalePartials } from "../archive/partial.ts";
 import { errnoOf } from "../errors.ts";
 import { runningState } from "../jobs/reconcile.ts";
 import type { PartialCheckpoint } from "../jobs/store.ts";
+import { ownIdentity } from "../system/caller.ts";
+import { actAs } from "../system/identity.ts";
 import { bootId, readStat } from "../system/proc.ts";
 import { adopt } from "./adopt.ts";
 import type { EngineContext } from "./context.ts";
@@ -51,7 +54,8 @@ const retryFor = 300_000;
 
 function removePartials(context: EngineContext): string[] {
   const { store, background, config } = context;
-  const dead = deadPartials(context).filter(({ path }) => !isRemote(path));
+  const [copies, dead] = split(deadPartials(context).filter(({ path }) => !isRemote(path)));
+  const unrecorded = removeUnrecorded(context, copies);
   // The usual folder in any case: a power failure may have taken the note of a checkpoint that was being written.
   const usual = isRemote(config.checkpoint.dir) ? [] : [config.checkpoint.dir];
   const dirs = [...new Set([...usual, ...dead.map(({ path }) => dirname(path))])];
@@ -71,7 +75,22 @@ function removePartials(context: EngineContext): string[] {
       forget();
     });
   }
-  return removed;
+  return [...removed, ...unrecorded];
+}
+
+/** Local copies of asynchronous dumps, and everything else. */
+function split(notes: PartialCheckpoint[]): [PartialCheckpoint[], PartialCheckpoint[]] {
+  const isCopy = ({ path }: PartialCheckpoint) => basename(path).includes(".pending-");
+  return [notes.filter(isCopy), notes.filter((note) => !isCopy(note))];
+}
+
+/** Copies whose dump died before its checkpoint was recorded: nobody would ever ask for them. */
+function removeUnrecorded({ store }: EngineContext, copies: PartialCheckpoint[]): string[] {
+  const recorded = new Set(store.listCheckpoints().map(({ work }) => work?.staged));
+  const removed = copies.filter(({ path }) => !recorded.has(path));
+  for (const { path, caller } of removed) actAs(caller ?? ownIdentity(), () => removeFolder(path, 1));
+  for (const { path } of copies) store.removePartial(path);
+  return removed.map(({ path }) => path);
 }
 
 function removeStale(dir: string): string[] {

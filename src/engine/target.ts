@@ -51,7 +51,7 @@ export function targetOf(
 /** Whether `dir` is a URL; one of a store that is not built yet is malformed as of now. */
 export function isRemote(dir: string): boolean {
   if (isStorageUrl(dir)) return true;
-  if (!/^[a-z0-9]+:\/\//.test(dir)) return false;
+  if (!/^[a-z0-9]+:\/\//i.test(dir)) return false;
   throw new CedanaError({
     reason: "NOT_SUPPORTED",
     message: `${dir}: checkpoints are stored in folders, s3:// and gs://`,

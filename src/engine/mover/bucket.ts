@@ -12,6 +12,9 @@ import type { BucketPlace } from "./protocol.ts";
 /** Two of the smallest parts that stores take: what an upload must be able to hold. */
 const PARTS = 10 << 20;
 
+/** Bytes of the longest name of an image (`isImageName`). */
+const IMAGE_NAME_MAX = 99;
+
 export function openBucket({ url, settings }: BucketPlace): Storage {
   return openStorage({ url, settings, owner: { home: home(), env: process.env } });
 }
@@ -41,6 +44,7 @@ export async function openTarget(
   { signal, tell }: Port,
 ): Promise<BucketTarget> {
   const storage = openBucket(place);
+  storage.sink(`${place.name}/${"x".repeat(IMAGE_NAME_MAX)}`); // throws for a key that is too long
   await storage.check("write", signal);
   const taken = await whatIsThere(storage, place.name, signal);
   if (taken !== undefined) {

@@ -40,6 +40,7 @@ function namesOf({ name }: BucketPlace, { files, shards }: Manifest): string[] {
  */
 export async function removeFromBucket(place: BucketPlace, signal: AbortSignal): Promise<number> {
   const storage = openBucket(place);
+  await storage.check("read", signal); // told within seconds
   const source = await openInBucket(place, signal);
   const bytes = await manifestIn(source);
   const names = source.kind === "file" ? [place.name] : namesOf(place, parseManifest(bytes, storage.url));

@@ -160,7 +160,7 @@ osd pool default pg num = 4
 osd pool default pgp num = 4
 osd crush chooseleaf type = 0
 osd crush update on start = true
-rgw frontends = beast endpoint=127.0.0.1:${rgw}
+rgw frontends = beast endpoint=127.0.0.1:${rgw} tcp_nodelay=1
 rgw max chunk size = 8388608
 rgw obj stripe size = 8388608
 rgw put obj min window size = 33554432
