@@ -10,6 +10,7 @@ import { closeSync, constants, existsSync, fstatSync, openSync, statfsSync } fro
 import { tmpdir } from "node:os";
 import { dirname } from "node:path";
 import { createPartial, discard, type PartialCheckpoint } from "../archive/partial.ts";
+import { verifyFolder } from "../archive/verify.ts";
 import type { CriuIdentity } from "../criu/session.ts";
 import { openVerdict, type Verdict } from "../criu/verdict.ts";
 import { CedanaError } from "../errors.ts";
@@ -63,9 +64,13 @@ const nothing = async () => {};
 async function folder(dir: string, { source, caller, identity, signal }: ImagesOptions): Promise<Images> {
   const { path: label, place: from, fds } = source;
   const content = identity !== undefined;
-  const verifying = move({ verb: "verify", label, from, content }, { identity: caller, signal, fds });
-  if (identity?.kind === "own" && !isSmall(dir)) return withVerdict(dir, verifying);
-  await verifying;
+  const verify = () => move({ verb: "verify", label, from, content }, { identity: caller, signal, fds });
+  if (identity?.kind === "own" && !isSmall(dir)) {
+    // Beforehand: CRIU 4.2.1 reads on and on at the end of a pages image that was cut off.
+    await verifyFolder({ folder: dir, label, content: false });
+    return withVerdict(dir, verify());
+  }
+  await verify();
   return { dir, verified: Promise.resolve(), [Symbol.asyncDispose]: nothing };
 }
 
