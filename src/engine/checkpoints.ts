@@ -76,6 +76,13 @@ export async function verify(context: EngineContext, options: VerifyOptions): Pr
       onBytes: (done, total) => operation.bytes(done, total),
     },
   );
+  if (bytes === 0) {
+    throw new CedanaError({
+      reason: "NOT_SUPPORTED",
+      message: `${path} has no checksums to compare it with; its files are all there, with the sizes that they had`,
+      hint: "a folder gets its checksums soon after the dump: try again in a moment",
+    });
+  }
   return { path, files: source.manifest.files.length, bytes };
 }
 
