@@ -52,7 +52,7 @@ export async function restore(
   asked: RestoreOptions,
   starter: Starter,
 ): Promise<Finished<JobView>> {
-  const source = findSource(context, asked);
+  const source = await findStill(context, asked);
   using _job = context.locks.take(`job ${source.jid}`, "restored");
   using operation = context.operations.begin({
     id: asked.operation,
@@ -144,6 +144,14 @@ async function legible<T>(images: Images, work: () => T | Promise<T>): Promise<T
   }
 }
 
+/** A local copy that is just being moved to where it belongs is found there. */
+async function findStill(context: EngineContext, asked: RestoreOptions): Promise<RestoreSource> {
+  const source = findSource(context, asked);
+  if (source.staged === undefined) return source;
+  await context.locks.free(`local copy of ${source.staged}`);
+  return findSource(context, asked);
+}
+
 /** Damaged images are the reason to give, whatever CRIU made of them. */
 async function vouched<T>(images: Images, work: () => Promise<T>): Promise<T> {
   const working = work();
@@ -191,6 +199,7 @@ function restoreStart(
   const stdio = replacedStdio(manifest, output);
   return {
     kind: "restore",
+    pid: manifest.pid,
     criu,
     criuIdentity: identity,
     imagesDir: images.dir,

@@ -26,6 +26,7 @@ export class ForegroundJob {
   private stopInput = () => {};
 
   async run(options: Omit<RunStart, "kind"> & { identity: Identity; log?: string }) {
+    leaveInterrupts();
     const log = openLog(options.log, options.identity);
     try {
       const stdio = shellStdio(log);
@@ -43,6 +44,7 @@ export class ForegroundJob {
 
   async restore(spec: SupervisorSpec): Promise<{ pid: number; startTime: bigint }> {
     if (spec.start.kind !== "restore") throw new Error("a restore was expected");
+    leaveInterrupts();
     becomeSubreaper();
     const { start } = spec;
     const { startRestore } = await import("./start_restore.ts");
@@ -67,9 +69,7 @@ export class ForegroundJob {
   }
 
   private keep(started: StartedJob): { pid: number; startTime: bigint } {
-    // Ctrl+C goes to the job too, and is its business; Ctrl+Z stops both, and the shell's fg continues both. A plain
-    // kill of us is handed on.
-    for (const signal of ["SIGINT", "SIGQUIT"] as const) process.on(signal, () => {});
+    // A plain kill of us is handed on.
     for (const signal of ["SIGTERM", "SIGHUP"] as const)
       process.on(signal, () => process.kill(started.pid, signal));
     this.exited = started.exited;
@@ -99,6 +99,14 @@ export class ForegroundJob {
     this.restoreTerminal?.();
     this.restoreTerminal = undefined;
   }
+}
+
+/**
+ * Ctrl+C goes to the job too, and is its business, from its first instruction on; Ctrl+Z stops both, and the shell's fg
+ * continues both.
+ */
+function leaveInterrupts(): void {
+  for (const signal of ["SIGINT", "SIGQUIT"] as const) process.on(signal, () => {});
 }
 
 function openLog(path: string | undefined, identity: Identity): number | undefined {

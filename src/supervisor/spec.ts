@@ -24,6 +24,8 @@ export interface RunStart {
 
 export interface RestoreStart {
   kind: "restore";
+  /** The pid that the root of the tree gets back. */
+  pid: number;
   /** argv prefix that starts CRIU. */
   criu: string[];
   criuIdentity: CriuIdentity;

@@ -11,7 +11,7 @@ import { type ChildExit, reap, reapOrphans } from "../system/children.ts";
 import { closeAll, seekToEnd } from "../system/fd.ts";
 import { actAs } from "../system/identity.ts";
 import { hasCapabilities, processTree, readStat } from "../system/proc.ts";
-import { setForeground, setTerminalAttributes, setWindowSize } from "../system/pty.ts";
+import { setForeground, setTerminalAttributes, setWindowSize, tryForeground } from "../system/pty.ts";
 import type { Replaced, RestoreStart } from "./spec.ts";
 import type { StartedJob } from "./start_run.ts";
 import type { JobStdio } from "./stdio.ts";
@@ -29,12 +29,13 @@ export async function startRestore(
     }));
     if (start.terminal !== undefined) prepareTerminal(start, inherit, stdio);
     const size = stdio.terminal?.();
+    const shellJob = start.choices.shellJob && start.terminal !== undefined;
+    using _foreground = shellJob ? keepInForeground(start.pid, stdio.fds[0]) : undefined;
     const pid = await restore(start, inherit, start.terminal === undefined ? undefined : stdio.fds[0]);
     if (start.criuIdentity.kind === "user") releaseOrKill(pid, start);
     // CRIU makes the terminal as large as the one it was dumped on; the window here is what it is.
     if (start.terminal !== undefined && size !== undefined) setWindowSize(stdio.fds[0], size);
-    if (start.choices.shellJob && start.terminal !== undefined)
-      setForeground(stdio.fds[0], readStat(pid)?.pgrp ?? pid);
+    if (shellJob) setForeground(stdio.fds[0], readStat(pid)?.pgrp ?? pid);
     if (start.stdinEnded) stdio.input.end();
     return { pid, exited: waitFor(pid) };
   } catch (error) {
@@ -53,6 +54,21 @@ function prepareTerminal(start: RestoreStart, inherit: { key: string; fd: number
   if (start.terminal.key !== "") inherit.push({ key: start.terminal.key, fd: slave });
   // A job that led no session lives in ours from now on, and needs our terminal as its controlling one.
   if (start.choices.shellJob) stdio.claim();
+}
+
+/** Between two looks at the group of a shell job that comes back, ms. */
+const lookEvery = 2;
+
+/**
+ * A shell that reads from its terminal is stopped unless its group is in the foreground by then, and somebody may type
+ * as soon as it runs: so its group is, as soon as CRIU has made it.
+ */
+function keepInForeground(root: number, terminal: number): Disposable {
+  const timer = setInterval(() => {
+    const group = readStat(root)?.pgrp;
+    if (group !== undefined) tryForeground(terminal, group);
+  }, lookEvery);
+  return { [Symbol.dispose]: () => clearInterval(timer) };
 }
 
 function fdFor(entry: Replaced, identity: Identity, stdio: JobStdio, reopened: Reopened): number {

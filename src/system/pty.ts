@@ -89,9 +89,14 @@ const SIG_IGN = 1n;
 
 /** Makes `group` the one that gets the terminal's Ctrl+C and may read from it; the terminal must be ours. */
 export function setForeground(fd: number, group: number): void {
+  check("tcsetpgrp", tryForeground(fd, group));
+}
+
+/** The same for a group that may not be there, or not in this session: -1 then. */
+export function tryForeground(fd: number, group: number): number {
   // From the background this sends SIGTTOU; only one that is ignored (a handler does not do) lets the call through.
   libc.signal(SIGTTOU, SIG_IGN);
-  check("tcsetpgrp", libc.tcsetpgrp(fd, group));
+  return libc.tcsetpgrp(fd, group);
 }
 
 /** Makes the terminal the controlling one of this process, which must lead its session. */

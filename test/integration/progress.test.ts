@@ -129,7 +129,7 @@ describe("Ctrl+C", () => {
     await until("it is undoing", () => client.stdout().includes("undoing the dump"));
     goOn();
     expect(await client.exited).toBe(130);
-    expect(client.stdout()).toContain("everything was undone");
+    await until("it says so", () => client.stdout().includes("everything was undone"));
     await again();
     await victim.isUntouched();
     expect((await daemon.cli(["checkpoints", "--format", "json"])).stdout).not.toContain("undone");
