@@ -44,6 +44,10 @@ function whereOf({ path, work }: CheckpointRecord): string {
   return work === undefined ? path : stagedImages(work);
 }
 
+function readFrom(checkpoint: CheckpointRecord) {
+  return { path: whereOf(checkpoint), work: checkpoint.work };
+}
+
 /** Removes the checkpoint from wherever it is, then its record. One that is gone already is only forgotten. */
 export async function removeCheckpointOf(
   context: EngineContext,
@@ -62,10 +66,16 @@ export async function removeCheckpointOf(
   context.store.deleteCheckpoint(checkpoint.id);
 }
 
-/** Reads every byte. Throws CHECKPOINT_CORRUPT that names what is not as it was written. */
+/**
+ * Reads every byte. Throws CHECKPOINT_CORRUPT that names what is not as it was written, and NOT_SUPPORTED for a folder
+ * without checksums. The local copy of what is not stored yet never has any: its bytes compared are 0.
+ */
 export async function verify(context: EngineContext, options: VerifyOptions): Promise<Verified> {
   const { caller, source: asked } = options;
-  const path = "path" in asked ? asked.path : whereOf(findCheckpoint(context, caller, asked.id));
+  const { path, work } =
+    "path" in asked
+      ? { path: asked.path, work: undefined }
+      : readFrom(findCheckpoint(context, caller, asked.id));
   using operation = context.operations.begin({ id: options.operation, caller, signal: options.signal });
   operation.phase("verify");
   using source = await openSource(context, { path, caller });
@@ -76,7 +86,7 @@ export async function verify(context: EngineContext, options: VerifyOptions): Pr
       onBytes: (done, total) => operation.bytes(done, total),
     },
   );
-  if (bytes === 0) {
+  if (bytes === 0 && work === undefined) {
     throw new CedanaError({
       reason: "NOT_SUPPORTED",
       message: `${path} has no checksums to compare it with; its files are all there, with the sizes that they had`,

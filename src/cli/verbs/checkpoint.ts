@@ -122,7 +122,10 @@ const checkpointVerify = defineCommand({
       const { path, files, bytes } = response;
       present(call, {
         json: () => renderJson(response),
-        table: () => `${files} files, ${size(bytes)}, are as they were dumped: ${path}\n`,
+        table: () =>
+          bytes === 0n
+            ? `${files} files have the sizes that they had, and are not compared before they are stored: ${path}\n`
+            : `${files} files, ${size(bytes)}, are as they were dumped: ${path}\n`,
         quiet: () => "",
       });
     });
