@@ -140,6 +140,8 @@ test("--no-server: Ctrl+Z stops the job and the command, fg continues both", asy
     `PS1='at''prompt '; ${binary} --config-dir ${join(daemon.dir, "config")} run process --no-server --jid stops -- sh -c 'echo be''gun; read line; echo got $line; exit 8'\r`,
   );
   await until("it runs", () => client.stdout().includes("begun"));
+  // Stopped before that, the command could not note its job.
+  await until("it is known", async () => (await daemon.cli(["job", "inspect", "stops"])).code === 0);
   client.write("\x1a");
   await until("the prompt is back", () => /Stopped[\s\S]*atprompt /.test(client.stdout()));
   expect((await inspectJob(daemon, "stops")).status).toBe("stopped");
