@@ -98,7 +98,11 @@ describe("a mistake is one line that names it, on every command", () => {
       { checkpoint: { compression: "rar" } },
       ["checkpoint.compression", "none, tar, gzip", '"rar"'],
     ],
-    ["a number out of range", { checkpoint: { streams: -1 } }, ["checkpoint.streams", "0, or a whole number from 2 to 64", "-1"]],
+    [
+      "a number out of range",
+      { checkpoint: { streams: -1 } },
+      ["checkpoint.streams", "0, or a whole number from 2 to 64", "-1"],
+    ],
     ["a section that is none", { checkpoint: "tar" }, ["checkpoint", "object"]],
     ["broken JSON", '{ "address": ', ["JSON"]],
     ["no object", "[]", ["object"]],
