@@ -20,6 +20,8 @@ const graceMs = 60_000;
 /** Runs until SIGTERM or SIGINT; resolves with the exit status. */
 export async function startDaemon(config: Config): Promise<number> {
   const log = daemonLog(config.log_level);
+  // Heard from here on: whoever can reach the socket may also end the daemon.
+  const stop = stopSignal();
   using store = openStore(config.db.path);
   using _only = lockDatabase(store.path);
   const context = createContext(config, store, (what, error) => log.warn(`${what}: ${messageOf(error)}`));
@@ -33,7 +35,7 @@ export async function startDaemon(config: Config): Promise<number> {
   await reportStart(context, log);
   log.info(`listening on ${server.address}`);
   context.supervisors.prepare();
-  const signal = await stopSignal();
+  const signal = await stop;
   log.info(`${signal}: finishing what is under way; jobs run on`);
   const again = stopSignal();
   void again.then((signal) => log.info(`${signal} again: undoing what is under way`));
