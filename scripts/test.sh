@@ -47,7 +47,7 @@ ours() {
   done | sort
 }
 mounts() { awk '{ print $5 }' /proc/self/mountinfo | sort; }
-files() { find /tmp -maxdepth 1 -name 'cedana-*' ! -path "$work" | sort; }
+files() { find /tmp /var/log -maxdepth 1 -name 'cedana-*' ! -path "$work" | sort; }
 
 # left_behind NAME COMMAND: what COMMAND lists now and did not before. Processes get a moment to end.
 left_behind() {

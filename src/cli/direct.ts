@@ -5,7 +5,7 @@ import { join } from "node:path";
 import type { Config } from "../config/schema.ts";
 import type { DumpOptions, JobView, RestoreOptions, RunOptions } from "../engine/api.ts";
 import type { Report } from "../engine/background.ts";
-import { createContext, type EngineContext } from "../engine/context.ts";
+import { createContext, type EngineContext, leaveRunDir } from "../engine/context.ts";
 import { type DumpResult, dump } from "../engine/dump.ts";
 import type { Progress } from "../engine/progress.ts";
 import { restore } from "../engine/restore.ts";
@@ -36,11 +36,13 @@ function openContext(config: Config, report: Report = warn): { context: EngineCo
     if (process.geteuid?.() === 0 || !(error instanceof CedanaError)) throw error;
     const folder = mkdtempSync(join(tmpdir(), "cedana-"));
     const store = openStore(join(folder, "jobs.db"));
+    const context = createContext(config, store, report);
     const close = () => {
       store.close();
+      leaveRunDir(context);
       rmSync(folder, { recursive: true, force: true });
     };
-    return { context: createContext(config, store, report), close };
+    return { context, close };
   }
 }
 

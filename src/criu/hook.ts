@@ -32,7 +32,7 @@ post-restore) echo x >"$CEDANA_REACHED" && read -r answer <"$CEDANA_VERDICT" && 
 esac
 `;
 
-/** The script's path in `dir`, which must be ours alone to write and everybody's to read. */
+/** The script's path in `dir`, which must be ours alone to write, and open to whoever CRIU runs as. */
 export function installHook(dir: string): string {
   const path = `${dir}/post-dump.sh`;
   // An earlier version of us may have left another one.

@@ -132,9 +132,12 @@ function readIfThere(path: string): string {
 
 export type DumpChoices = Omit<DumpCommand, "imagesDir" | "workDir" | "actionScript" | "unprivileged">;
 
-/** A tree whose images are complete. Unless it was left running it is still frozen, and waits for one of the two. */
+/**
+ * A tree whose images are complete. It is still frozen and waits for one of the two, unless it is left running and was
+ * not streamed.
+ */
 export interface Dumped {
-  /** Lets CRIU end the tree; throws when CRIU could not. */
+  /** Lets CRIU end the tree, or let it run on where it was to be left running; throws when CRIU could not. */
   finish(): Promise<void>;
   /** Lets the tree run on as if nothing had been. */
   undo(): Promise<void>;
@@ -144,7 +147,9 @@ export interface Dumped {
 export async function criuDump(criu: Criu, choices: DumpChoices, hookScript: string): Promise<Dumped> {
   const imagesFd = openFolder(criu.imagesDir);
   const workFd = openFolder(criu.workDir);
-  const hook = choices.leaveRunning ? undefined : openHook(uidOf(criu.identity));
+  // CRIU splices pages into a stream's pipes: until they were read, the pipes hold the tree's own memory, and it must not
+  // run on and change it.
+  const hook = choices.leaveRunning && !choices.stream ? undefined : openHook(uidOf(criu.identity));
   const fds = [imagesFd, workFd, ...(hook?.fds ?? [])];
   let running: Running;
   try {

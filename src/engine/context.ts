@@ -22,7 +22,7 @@ export interface EngineContext {
   locks: Locks;
   /** Dumps and restores under way, for who watches or cancels them. */
   operations: Operations;
-  /** Folder of supervisors' sockets and CRIU's hook script; ours. */
+  /** Folder of supervisors' sockets; ours. */
   runDir: string;
   supervisors: SupervisorStarter;
   /** Checkpoints that are being stored in the background, by id. */
@@ -63,16 +63,19 @@ export function createContext(config: Config, store: JobStore, report: Report): 
  */
 function openRunDir(databasePath: string): string {
   const own = process.geteuid?.() ?? 0;
-  const runtimeDir = process.env.XDG_RUNTIME_DIR;
-  const base = own === 0 ? "/run/cedana" : runtimeDir ? `${runtimeDir}/cedana` : `/tmp/cedana-${own}`;
-  const path = `${base}/${createHash("sha256").update(databasePath).digest("hex").slice(0, 12)}`;
-  // Anyone may enter: CRIU's hook script must be found by whoever CRIU runs as.
-  ownFolder(base, 0o755);
+  const runtimeDir = own === 0 ? "/run" : process.env.XDG_RUNTIME_DIR;
+  const name = createHash("sha256").update(databasePath).digest("hex").slice(0, 12);
+  if (!runtimeDir) return made(`/tmp/cedana-${own}-${name}`);
+  return made(`${made(`${runtimeDir}/cedana`)}/${name}`);
+}
+
+/** Anyone may enter: a job's owner reaches its socket, whoever runs the daemon. */
+function made(path: string): string {
   ownFolder(path, 0o755);
   return path;
 }
 
-/** Removes the folder once nothing is in it: no job's socket, and no script that a dump may be using. */
+/** Removes the folder once there is no job's socket in it. */
 export function leaveRunDir({ runDir }: EngineContext): void {
   for (const path of [`${runDir}/jobs`, runDir]) {
     try {

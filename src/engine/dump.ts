@@ -3,8 +3,9 @@
  *
  *   validate → inspect → prepare → criu ┄ frozen ┄ manifest → pack → publish → record ┄ release
  *
- * Until "release" everything can be undone: the tree runs on and nothing is left behind. What is dumped
- * asynchronously is recorded as pending instead of packed and published, which follow in the background (store.ts).
+ * Until "release" everything can be undone: the tree runs on and nothing is left behind. What is left running is
+ * released ("resume") as soon as its images are complete. What is dumped asynchronously is recorded as pending instead
+ * of packed and published, which follow in the background (store.ts).
  */
 import { randomUUID } from "node:crypto";
 import { installHook } from "../criu/hook.ts";
@@ -95,7 +96,8 @@ export async function dump(context: EngineContext, options: DumpOptions): Promis
                 manageCgroups: cgroupMode(context, identity),
                 logLevel: config.criu.log_level,
               },
-              installHook(context.runDir),
+              // A CRIU that runs as somebody else cannot enter our work folders, and must not be able to write the script.
+              installHook(identity.kind === "own" ? work.path : context.runDir),
             ),
           ),
         );
@@ -107,6 +109,7 @@ export async function dump(context: EngineContext, options: DumpOptions): Promis
         draft.describe({ context, id, job, runtime, caller, criu, identity, facts, stat, held }),
       ),
     );
+    if (leaveRunning) await step("resume", () => dumpTree(stat, () => dumped.finish()));
     const made = { id, job, type: runtime.type, caller, target };
     const checkpoint = async
       ? await step(
@@ -116,11 +119,13 @@ export async function dump(context: EngineContext, options: DumpOptions): Promis
         )
       : await finish(context, { step, draft, made });
     // The last step: once the tree is gone nothing may fail that would undo its checkpoint.
-    await step("release", async () => {
-      if (!leaveRunning && job !== undefined)
-        await controlSupervisor(socketPath(context, job.jid), { kind: "checkpointed" });
-      await dumpTree(stat, () => dumped.finish());
-    });
+    if (!leaveRunning) {
+      await step("release", async () => {
+        if (job !== undefined)
+          await controlSupervisor(socketPath(context, job.jid), { kind: "checkpointed" });
+        await dumpTree(stat, () => dumped.finish());
+      });
+    }
     return { checkpoint, work, ended: leaveRunning ? undefined : job };
   });
   const { checkpoint, work, ended } = value;

@@ -184,7 +184,7 @@ function terminalOf({ terminal }: RestoreOptions, { tty }: Manifest): Supervisor
 }
 
 function restoreStart(
-  { config, runDir }: EngineContext,
+  { config }: EngineContext,
   { criu: { leaveStopped, ...choices }, output }: RestoreOptions,
   made: {
     manifest: Manifest;
@@ -209,7 +209,7 @@ function restoreStart(
       ...choices,
       // A CRIU with a user's rights cannot open our pipes: its supervisor asks in its place.
       actionScript:
-        images.verdict === undefined || identity.kind === "user" ? undefined : installHook(runDir),
+        images.verdict === undefined || identity.kind === "user" ? undefined : installHook(workDir),
       stream: images.stream !== undefined,
       shellJob: choices.shellJob ?? manifest.shellJob,
       // What a CRIU with few rights dumped, or restores, has no cgroups.

@@ -62,6 +62,25 @@ test("with --leave-running the process goes on, and can be dumped again", async 
   victim.kill();
 });
 
+test("with --leave-running the checkpoint is of one moment, however busy the process", async () => {
+  const victim = await startVictim(daemon, holding("rewritten", "8"));
+  const rounds = ["r0", "r1", "r2", "r3"];
+  for (const name of rounds) {
+    const args = ["process", String(victim.pid), "--dir", victim.dir, "--leave-running", "--streams", "2"];
+    await dumpTo(daemon, [...args, "--name", name, "--compression", "lz4"]);
+  }
+  await victim.isUntouched();
+  victim.kill();
+  await victim.isGone();
+  for (const name of rounds) {
+    const { jid } = await restoreFrom(daemon, ["process", "--path", join(victim.dir, name)]);
+    await victim.goesOn();
+    await victim.goesOn();
+    await daemon.cli(["job", "kill", jid]);
+    await victim.isGone();
+  }
+});
+
 test("what the daemon streamed --no-server restores, and the other way round", async () => {
   const victim = await startVictim(daemon, everything);
   const dump = (...more: string[]) =>

@@ -32,6 +32,20 @@ def memory():
         yield
 
 
+def rewritten():
+    """Writes its pages in turn, all the time: a copy that mixes two moments has a page of the wrong turn."""
+    page = 4096
+    pages = int(sys.argv[3]) * 256
+    data = bytearray(pages * page)
+    turn = 0
+    while True:
+        turn = (turn + 1) % 256
+        for at in range(0, pages * page, page):
+            assert data[at] == (turn - 1) % 256, f"page {at // page} is of another moment"
+            data[at] = turn
+        yield
+
+
 def threads():
     counts = [0, 0, 0]
 
