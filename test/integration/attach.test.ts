@@ -127,27 +127,14 @@ test("several people see the same, any of them may type, and one who only watche
 });
 
 test("a client that is stopped holds up neither the others nor, once it is gone, the job", async () => {
-  await attachable("busy", `${waitFor("busy")}; head -c 60000000 /dev/zero; echo done; exit 2`);
+  await attachable("busy", `echo here; ${waitFor("busy")}; head -c 60000000 /dev/zero; echo done; exit 2`);
   const stuck = startClient(daemon, ["job", "attach", "busy"]);
-  const command = [
-    process.env.CEDANA_BINARY ?? join(import.meta.dir, "../../dist/cedana"),
-    "job",
-    "attach",
-    "busy",
-  ];
-  const counted = Bun.$`${command} | wc -c`.env(daemon.env).text();
-  await until("both are attached", async () => {
-    const { stdout } = await Bun.$`ss -xH state connected`.nothrow().quiet();
-    return (
-      stdout
-        .toString()
-        .split("\n")
-        .filter((line) => line.includes("/jobs/busy")).length >= 2
-    );
-  });
+  const reader = startClient(daemon, ["job", "attach", "busy"]);
+  await until("both are attached", () => [stuck, reader].every((client) => client.stdout() === "here\n"));
   stuck.kill("SIGSTOP");
   writeFileSync(go("busy"), "");
-  expect(Number(await counted)).toBe(60000005);
+  expect(await reader.exited).toBe(2);
+  expect(reader.stdout().length).toBe(60000010);
   expect((await inspectJob(daemon, "busy")).exit?.status).toBe(2);
   stuck.kill("SIGKILL");
   await stuck.exited;
