@@ -105,7 +105,7 @@ export function parseDockerContainer(value: unknown, path: string): DockerContai
 
 /**
  * The container that Docker means by `name`: one of that id, else of that name, else the one whose id begins so.
- * Throws CONTAINER_NOT_FOUND, INVALID_ARGUMENT when it could be several, PERMISSION_DENIED for who is not root.
+ * Throws CONTAINER_NOT_FOUND, also for who may not look there, and INVALID_ARGUMENT when it could be several.
  */
 export function findDockerContainer(places: DockerPlaces, name: string): DockerContainer {
   const { containers } = listDockerContainers(places);
