@@ -1,6 +1,7 @@
 /**
- * runc's state file, as far as we need it. runc 1.0 to 1.3 write the fields read here under the same names (1.1.5
- * and 1.3.6 were tried); what one version has and another lacks is optional. A root may be anybody's, so every field is checked.
+ * runc's state file, as far as we need it. runc 1.0 to 1.3 write the fields read here under the same names (1.1.5 and
+ * 1.3.6 were tried); what one version has and another lacks is optional. A root may be anybody's, so every field is
+ * checked.
  */
 import { join } from "node:path";
 import { CedanaError } from "../errors.ts";
