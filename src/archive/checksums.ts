@@ -5,8 +5,9 @@
  * The hash of a file is XXH3-64 over the hashes of its blocks of 1 MiB, each 8 bytes little-endian. So it is made
  * in the one pass in which a file is packed, by several readers at once, or for a range of it.
  */
+
+import { Fields } from "../system/fields.ts";
 import { corrupt } from "./failure.ts";
-import { Fields } from "./fields.ts";
 import { CHECKSUMS, CHECKSUMS_LIMIT, FILES_LIMIT } from "./names.ts";
 
 export const BLOCK = 1 << 20;

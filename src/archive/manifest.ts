@@ -6,8 +6,8 @@
 import { compressions } from "../config/schema.ts";
 import { CedanaError, messageOf } from "../errors.ts";
 import type { JobOutput } from "../jobs/types.ts";
+import { type Fail, Fields } from "../system/fields.ts";
 import { corrupt } from "./failure.ts";
-import { type Fail, Fields } from "./fields.ts";
 import { FILES_LIMIT, isImageName, MANIFEST, MANIFEST_LIMIT } from "./names.ts";
 import { SHARDS_MAX, SHARDS_MIN, type ShardLayout } from "./shards/names.ts";
 

@@ -11,11 +11,12 @@
 import { access, mkdir, mkdtemp, readdir, rename, rm, rmdir, writeFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { CedanaError, errnoOf, messageOf } from "../errors.ts";
+import { compareVersions, parseVersion } from "../system/version.ts";
 import { AptRoot, runTool } from "./apt/root.ts";
 import { type AptSource, distributionMirrors, readSources } from "./apt/sources.ts";
 import { commandIn, copiesFolder, launcherName, listCopies } from "./private.ts";
 import { checkCopy } from "./try.ts";
-import { compareVersions, formatVersion, isNewEnough, oldestVersion, parseVersion } from "./version.ts";
+import { formatVersion, isNewEnough, oldestVersion } from "./version.ts";
 
 export interface InstallOptions {
   /** "4.2.1"; absent: the newest that is old enough to be released. */

@@ -1,10 +1,8 @@
 /** Finds the CRIU to use: the configured one, else a private copy, else the host's. */
-import { stat } from "node:fs/promises";
-import { dirname } from "node:path";
-import { CedanaError, messageOf } from "../errors.ts";
-import { cleanEnvironment } from "../system/self.ts";
+import { CedanaError } from "../errors.ts";
+import { askVersion } from "../system/program.ts";
+import { refuseIfReplaceable } from "../system/trust.ts";
 import { listCopies } from "./private.ts";
-import { whoCouldReplace } from "./trust.ts";
 import { type CriuVersion, formatVersion, isNewEnough, oldestVersion, readVersion } from "./version.ts";
 
 export interface CriuBinary {
@@ -49,14 +47,7 @@ export async function locateCriu({ binaryPath, binDir }: CriuPlaces): Promise<Cr
 async function hostBinary(path: string, what: string, hint: string): Promise<CriuBinary> {
   const notUsable = (why: string, cause?: unknown) =>
     new CedanaError({ reason: "CRIU_NOT_FOUND", message: `${what}, ${path}, ${why}`, hint, cause });
-  const info = await stat(path).catch((error: unknown) => {
-    throw notUsable(`cannot be used: ${messageOf(error)}`, error);
-  });
-  if (!info.isFile() || (info.mode & 0o111) === 0) throw notUsable("is not a program");
-  refuseIfReplaceable(path);
-  const version = await versionOf(path, info.mtimeMs).catch((error: unknown) => {
-    throw notUsable(`does not run: ${messageOf(error)}`, error);
-  });
+  const version = readVersion((await askVersion(path, notUsable)) ?? "");
   if (!version) throw notUsable("does not say its version as CRIU does");
   if (!isNewEnough(version)) {
     throw notUsable(
@@ -64,35 +55,4 @@ async function hostBinary(path: string, what: string, hint: string): Promise<Cri
     );
   }
   return { path, command: [path], version, private: false };
-}
-
-function refuseIfReplaceable(path: string): void {
-  if (process.geteuid?.() !== 0) return;
-  const why = whoCouldReplace(path);
-  if (why === undefined) return;
-  throw new CedanaError({
-    reason: "PERMISSION_DENIED",
-    message: `will not run ${path} as root: ${why}, who could have replaced it`,
-    hint: `make ${path} and ${dirname(path)} root's own, writable by nobody else`,
-  });
-}
-
-const versions = new Map<string, Promise<CriuVersion | undefined>>();
-
-/** Asked once per process and file; a new file at the same path is asked again. */
-function versionOf(path: string, mtimeMs: number): Promise<CriuVersion | undefined> {
-  const key = `${mtimeMs} ${path}`;
-  const known = versions.get(key) ?? askVersion(path);
-  versions.set(key, known);
-  return known;
-}
-
-async function askVersion(path: string): Promise<CriuVersion | undefined> {
-  const child = Bun.spawn([path, "--version"], {
-    env: cleanEnvironment(),
-    stdin: "ignore",
-    stderr: "ignore",
-  });
-  const text = await child.stdout.text();
-  return (await child.exited) === 0 ? readVersion(text) : undefined;
 }

@@ -5,7 +5,8 @@
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { errnoOf } from "../errors.ts";
-import { type CriuVersion, compareVersions, parseVersion } from "./version.ts";
+import { compareVersions, parseVersion } from "../system/version.ts";
+import type { CriuVersion } from "./version.ts";
 
 export interface PrivateCopy {
   folder: string;

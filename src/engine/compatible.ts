@@ -1,9 +1,10 @@
 /** May this checkpoint be restored here? Asked before anything is touched. */
 import { machine } from "node:os";
 import type { Manifest } from "../archive/manifest.ts";
-import { type CriuVersion, compareVersions, formatVersion, parseVersion } from "../criu/version.ts";
+import { type CriuVersion, formatVersion } from "../criu/version.ts";
 import { CedanaError } from "../errors.ts";
 import { cpuFeatures } from "../system/cpu.ts";
+import { compareVersions, parseVersion } from "../system/version.ts";
 
 export function checkCompatible(manifest: Manifest, criu: CriuVersion): void {
   const refuse = (message: string, hint?: string) =>

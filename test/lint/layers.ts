@@ -10,7 +10,7 @@ const levels = [
   ["rpc"],
   ["engine", "health"],
   ["runtimes"],
-  ["criu", "gpu", "archive", "storage", "jobs", "supervisor"],
+  ["criu", "runc", "containerd", "gpu", "archive", "storage", "jobs", "supervisor"],
   ["config", "profiling", "system"],
   ["errors", "gen", "version"],
 ];
@@ -26,7 +26,7 @@ const sideways = new Set([
 const reserved = [
   { pattern: /"bun:ffi"/, layers: ["system", "gpu"], what: "calls libc" },
   { pattern: /"bun:sqlite"/, layers: ["jobs"], what: "knows the database" },
-  { pattern: /"@connectrpc\//, layers: ["rpc", "cli"], what: "knows of RPC" },
+  { pattern: /"@connectrpc\//, layers: ["rpc", "cli", "containerd"], what: "knows of RPC" },
   { pattern: /\bS3Client\b/, layers: ["storage"], what: "knows a bucket" },
   {
     pattern:
@@ -39,6 +39,8 @@ const reserved = [
     layers: ["rpc", "cli", "gen"],
     what: "knows the API's messages",
   },
+  { pattern: /"(state|config\.v2)\.json"/, layers: ["runc"], what: "knows runc's and Docker's state files" },
+  { pattern: /gen\/runtime\//, layers: ["containerd", "gen"], what: "knows the CRI's messages" },
   { pattern: /gen\/cedana\/criu\//, layers: ["criu", "gen"], what: "knows CRIU's image format" },
 ];
 

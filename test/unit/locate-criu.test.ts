@@ -4,14 +4,9 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { locateCriu } from "../../src/criu/locate.ts";
 import { commandIn, copiesFolder, listCopies } from "../../src/criu/private.ts";
-import { whoCouldReplace } from "../../src/criu/trust.ts";
-import {
-  compareVersions,
-  formatVersion,
-  isNewEnough,
-  parseVersion,
-  readVersion,
-} from "../../src/criu/version.ts";
+import { formatVersion, isNewEnough, readVersion } from "../../src/criu/version.ts";
+import { whoCouldReplace } from "../../src/system/trust.ts";
+import { compareVersions, parseVersion } from "../../src/system/version.ts";
 
 let folder: string;
 

@@ -8,9 +8,10 @@
  * XXH3-64 of the block: 8. A block of zeroes is stored nowhere: 0 bytes. So a block that is not what was written is
  * known before anybody uses it, and so is the shard that it came from; and shards of another checkpoint are, too.
  */
+
+import { Fields } from "../../system/fields.ts";
 import { BLOCK, checksumOf } from "../checksums.ts";
 import { corrupt } from "../failure.ts";
-import { Fields } from "../fields.ts";
 import type { Manifest, ManifestFile } from "../manifest.ts";
 import { FILES_LIMIT } from "../names.ts";
 import { INDEX, INDEX_LIMIT, SHARDS_MAX } from "./names.ts";

@@ -2,10 +2,10 @@
 import { closeSync, write } from "node:fs";
 import { promisify } from "node:util";
 import type { Subprocess } from "bun";
-import { Fields } from "../../archive/fields.ts";
 import { CedanaError, errnoOf, reasons } from "../../errors.ts";
 import { type Identity, ownIdentity } from "../../system/caller.ts";
 import { closeAll, pipe } from "../../system/fd.ts";
+import { Fields } from "../../system/fields.ts";
 import { cleanEnvironment, selfCommand } from "../../system/self.ts";
 import { startAs } from "../../system/spawn.ts";
 import { linesOf } from "./port.ts";

@@ -4,6 +4,7 @@
  */
 import { lstatSync, realpathSync } from "node:fs";
 import { dirname } from "node:path";
+import { CedanaError } from "../errors.ts";
 
 /** Why somebody else could replace the file, in words that end a sentence; undefined when nobody could. */
 export function whoCouldReplace(path: string): string | undefined {
@@ -19,4 +20,16 @@ export function whoCouldReplace(path: string): string | undefined {
 /** In a sticky folder only root could replace root's files. */
 function isSticky(info: { mode: number; isDirectory(): boolean }): boolean {
   return info.isDirectory() && (info.mode & 0o1000) !== 0;
+}
+
+/** Throws PERMISSION_DENIED when we are root and somebody else could replace the file. */
+export function refuseIfReplaceable(path: string): void {
+  if (process.geteuid?.() !== 0) return;
+  const why = whoCouldReplace(path);
+  if (why === undefined) return;
+  throw new CedanaError({
+    reason: "PERMISSION_DENIED",
+    message: `will not run ${path} as root: ${why}, who could have replaced it`,
+    hint: `make ${path} and ${dirname(path)} root's own, writable by nobody else`,
+  });
 }

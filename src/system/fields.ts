@@ -39,6 +39,11 @@ export class Fields {
     return this.#object[name] !== undefined && this.#object[name] !== null;
   }
 
+  /** `fallback` when the field is missing or null. */
+  optional<T>(name: string, fallback: T, read: (fields: this) => T): T {
+    return this.has(name) ? read(this) : fallback;
+  }
+
   list<T>(name: string, limit: number, read: (item: unknown, where: string) => T): T[] {
     const items = this.#check(name, `a list of at most ${limit}`, (value) =>
       Array.isArray(value) && value.length <= limit ? value : undefined,
@@ -60,6 +65,21 @@ export class Fields {
       }
       return item;
     });
+  }
+
+  /** An object whose values are all strings. */
+  texts(name: string, limit: number): Map<string, string> {
+    const entries = this.#check(name, `an object of at most ${limit} strings`, (value) => {
+      if (!isRecord(value)) return undefined;
+      const all = Object.entries(value);
+      return all.length <= limit ? all : undefined;
+    });
+    return new Map(
+      entries.map(([key, text]) => {
+        if (typeof text !== "string") throw this.#fail(`${name}: ${key} is not a string`);
+        return [this.#whole(key, name), this.#whole(text, `${name}: ${key}`)];
+      }),
+    );
   }
 
   object(name: string): Fields {
