@@ -8,6 +8,7 @@ import type { Engine, JobView, Target } from "./api.ts";
 import { removeCheckpointOf } from "./checkpoints.ts";
 import type { EngineContext } from "./context.ts";
 import { killTree } from "./kill_tree.ts";
+import { defaultLog, removeDefaultLog } from "./log.ts";
 import { waitForSupervisor } from "./supervisor_gone.ts";
 import { viewJob } from "./view.ts";
 
@@ -84,7 +85,10 @@ async function waitUntilHalted(context: EngineContext, job: JobView): Promise<vo
   await waitForSupervisor(context, job);
 }
 
-/** Forgets halted jobs, and with `checkpoints` removes what their dumps left on disk. */
+/**
+ * Forgets halted jobs, with the logs that we chose the place of, and with `checkpoints` removes what their dumps left on
+ * disk.
+ */
 export async function deleteJobs(
   context: EngineContext,
   options: Parameters<Engine["delete"]>[0],
@@ -102,6 +106,7 @@ export async function deleteJobs(
     for (const checkpoint of taken) await removeCheckpointOf(context, caller, checkpoint);
     context.store.deleteJob(jid);
     removeJobFolder(context.store.path, jid);
+    if (job.output.kind === "log" && job.output.path === defaultLog(jid)) removeDefaultLog(jid);
   }
   return views.map(({ jid }) => jid);
 }

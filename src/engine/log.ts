@@ -7,7 +7,7 @@ export function defaultLog(jid: string): string {
   return `/var/log/cedana-output-${jid}.log`;
 }
 
-/** Undoes `createDefaultLog` for a job that did not start. */
+/** Undoes `createDefaultLog`, for a job that did not start or is forgotten. */
 export function removeDefaultLog(jid: string): void {
   rmSync(defaultLog(jid), { force: true });
 }

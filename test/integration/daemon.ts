@@ -130,12 +130,10 @@ export async function startTestDaemon(options: TestDaemonOptions = {}): Promise<
   const stop = async () => {
     if (daemon === undefined || daemon.exitCode !== null) await start();
     await cli(["job", "kill", "--all"]);
-    const jobs = (await cli(["ps", "--quiet"])).stdout.split("\n");
     // A job is forgotten once it has ended, which takes its supervisor a moment.
     for (let tries = 0; tries < 50 && (await cli(["job", "delete", "--all"])).code !== 0; tries++)
       await Bun.sleep(50);
     await end("SIGTERM");
-    for (const jid of jobs) rmSync(`/var/log/cedana-output-${jid}.log`, { force: true });
     rmSync(dir, { recursive: true, force: true });
     // The daemon's folder of sockets, named after its database.
     const name = createHash("sha256").update(join(dir, "cedana.db")).digest("hex").slice(0, 12);

@@ -160,7 +160,7 @@ test("a job id that is taken is refused, with the daemon and without, and the jo
   expect((await inspectJob(daemon, "taken")).pid).toBe(before.pid);
 });
 
-test("a job without a place for its output logs to /var/log, for its owner alone", async () => {
+test("a job without a place for its output logs to /var/log, for its owner alone, until it is forgotten", async () => {
   const jid = `logged-${process.pid}`;
   const path = `/var/log/cedana-output-${jid}.log`;
   try {
@@ -179,6 +179,8 @@ test("a job without a place for its output logs to /var/log, for its owner alone
     );
     const logs = await daemon.cli(["job", "logs", jid]);
     expect(logs.stdout).toContain("out\n");
+    await daemon.cli(["job", "delete", jid]);
+    expect(existsSync(path)).toBe(false);
   } finally {
     rmSync(path, { force: true });
   }

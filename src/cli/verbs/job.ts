@@ -88,7 +88,7 @@ export const jobKill = defineCommand({
 export const jobDelete = defineCommand({
   meta: {
     name: "delete",
-    description: "Forget jobs that have ended",
+    description: "Forget jobs that have ended, and their logs in /var/log",
     examples: ["cedana delete used_gould8", "cedana job delete --all --checkpoints"],
   },
   args: {
