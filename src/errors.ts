@@ -33,6 +33,12 @@ export const reasons = [
   "STORAGE_UNAVAILABLE",
   "CRIU_NOT_FOUND",
   "CRIU_FAILED",
+  "RUNTIME_UNAVAILABLE",
+  "RUNTIME_FAILED",
+  "CONTAINER_NOT_FOUND",
+  "CONTAINER_EXISTS",
+  "IMAGE_NOT_FOUND",
+  "IMAGE_EXISTS",
   "NOT_SUPPORTED",
   "CANCELLED",
   "SHUTTING_DOWN",
@@ -75,6 +81,14 @@ export function messageOf(error: unknown): string {
 export function errnoOf(error: unknown): string | undefined {
   if (!(error instanceof Error) || !("code" in error)) return undefined;
   return typeof error.code === "string" ? error.code : undefined;
+}
+
+/** The errno names of an error and its causes, outermost first. */
+export function* errnosOf(error: unknown): Generator<string> {
+  for (let at = error; at instanceof Error; at = at.cause) {
+    const errno = errnoOf(at);
+    if (errno !== undefined) yield errno;
+  }
 }
 
 /** The errno in plain words; undefined for those whose own message says it best. */

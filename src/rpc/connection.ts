@@ -1,11 +1,11 @@
 /** Why a daemon cannot be reached, in the words of the person who called it. */
-import { CedanaError, errnoOf } from "../errors.ts";
+import { CedanaError, errnosOf } from "../errors.ts";
 
 const lostErrnos = new Set(["ECONNRESET", "EPIPE", "ECONNABORTED", "ERR_STREAM_PREMATURE_CLOSE"]);
 
 /** The CedanaError of a connection that could not be made or was lost; undefined for every other failure. */
 export function connectionError(error: unknown, address: string): CedanaError | undefined {
-  for (const errno of errnos(error)) {
+  for (const errno of errnosOf(error)) {
     switch (errno) {
       case "ENOENT":
       case "ECONNREFUSED":
@@ -42,12 +42,4 @@ function notRunning(message: string, cause: unknown): CedanaError {
     hint: "start it with: cedana daemon start",
     cause,
   });
-}
-
-/** The errno names of an error and its causes, outermost first. */
-function* errnos(error: unknown): Generator<string> {
-  for (let at = error; at instanceof Error; at = at.cause) {
-    const errno = errnoOf(at);
-    if (errno !== undefined) yield errno;
-  }
 }

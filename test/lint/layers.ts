@@ -10,7 +10,7 @@ const levels = [
   ["rpc"],
   ["engine", "health"],
   ["runtimes"],
-  ["criu", "gpu", "archive", "storage", "jobs", "supervisor"],
+  ["criu", "containerd", "gpu", "archive", "storage", "jobs", "supervisor"],
   ["config", "profiling", "system"],
   ["errors", "gen", "version"],
 ];
@@ -20,13 +20,14 @@ const sideways = new Set([
   "engine health", // health is one of the engine's verbs
   "supervisor jobs", // §2: it writes the exit status to the job store's folder
   "supervisor criu", // §2: restore runs CRIU from the supervisor
+  "supervisor containerd", // a container's supervisor starts its task, and waits for it
 ]);
 
 /** Modules and words that only some layers may know. */
 const reserved = [
   { pattern: /"bun:ffi"/, layers: ["system", "gpu"], what: "calls libc" },
   { pattern: /"bun:sqlite"/, layers: ["jobs"], what: "knows the database" },
-  { pattern: /"@connectrpc\//, layers: ["rpc", "cli"], what: "knows of RPC" },
+  { pattern: /"@connectrpc\//, layers: ["rpc", "cli", "containerd"], what: "knows of RPC" },
   { pattern: /\bS3Client\b/, layers: ["storage"], what: "knows a bucket" },
   {
     pattern:
@@ -39,6 +40,7 @@ const reserved = [
     layers: ["rpc", "cli", "gen"],
     what: "knows the API's messages",
   },
+  { pattern: /gen\/containerd\//, layers: ["containerd", "gen"], what: "knows containerd's messages" },
   { pattern: /gen\/cedana\/criu\//, layers: ["criu", "gen"], what: "knows CRIU's image format" },
 ];
 
