@@ -1,6 +1,6 @@
 /** What points at a blob: its type, digest and size in bytes. */
 import { create } from "@bufbuild/protobuf";
-import { type Descriptor as Message, DescriptorSchema } from "../gen/containerd/types/types_pb.ts";
+import { DescriptorSchema, type Descriptor as Message } from "../gen/containerd/types/types_pb.ts";
 import { digestOf } from "./digest.ts";
 
 export interface Descriptor {
