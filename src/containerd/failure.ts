@@ -56,7 +56,11 @@ export function failure({ address, signal }: Where, doing: string, error: unknow
     const told = connectionFailure(errno, address, error);
     if (told !== undefined) return told;
   }
-  const said = error instanceof ConnectError ? error.rawMessage : messageOf(error);
+  // What containerd has no class for ends in this word of its own.
+  const said = (error instanceof ConnectError ? error.rawMessage : messageOf(error)).replace(
+    /(: unknown)+$/,
+    "",
+  );
   const message = `cannot ${doing}: ${said}`;
   switch (codeOf(error)) {
     // HTTP/2 tells the end of a connection as that of its streams, without an errno.

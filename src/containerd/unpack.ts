@@ -31,9 +31,10 @@ export async function unpackImage(
     await unpackLayer(lease.containerd, { layer, parent, snapshotter, image: image.name });
   }
   const chain = chainId(diffIds);
-  await labelBlob(containerd, image.config.digest, {
-    [`containerd.io/gc.ref.snapshot.${snapshotter}`]: chain,
-  });
+  if (chain !== "") {
+    const label = `containerd.io/gc.ref.snapshot.${snapshotter}`;
+    await labelBlob(lease.containerd, image.config.digest, { [label]: chain });
+  }
   return chain;
 }
 
