@@ -26,6 +26,8 @@ export interface Containerd {
   readonly services: Services;
   /** The same connection; the garbage collector spares what is made through it, until the lease ends. */
   leased(id: string): Containerd;
+  /** The same again, lease and all, over a connection of its own: for bulk data (write_blob.ts). */
+  apart(): OpenContainerd;
 }
 
 /** Whoever opened it closes it: that ends every call under way. */
@@ -41,39 +43,62 @@ export interface ConnectOptions {
 /** A server that took the connection and then says nothing is none of containerd's. */
 const PATIENCE_MS = 10_000;
 
-/** containerd takes messages of up to 16 MiB; what it sends is no longer. */
+/** containerd's own messages are no longer than 16 MiB. */
 const READ_MAX_BYTES = 32 * 1024 * 1024;
 
 export async function connectContainerd(options: ConnectOptions = {}): Promise<OpenContainerd> {
   const address = (options.address ?? DEFAULT_ADDRESS).replace(/^unix:\/\//, "");
   const namespace = options.namespace ?? DEFAULT_NAMESPACE;
   checkIdentifier("namespace", namespace);
-  // `socketPath` would be ignored, and TCP port 80 dialled instead (bun.md).
-  const sessions = new Http2SessionManager("http://localhost", undefined, { path: address });
-  const services = (headers: Record<string, string>) =>
-    servicesOver(
-      createGrpcTransport({
-        baseUrl: "http://localhost",
-        sessionManager: sessions,
-        // On a local socket gzip costs more than it saves.
-        acceptCompression: [],
-        readMaxBytes: READ_MAX_BYTES,
-        interceptors: [sending(headers)],
-      }),
-    );
-  const plain = services({ "containerd-namespace": namespace });
+  const sessions = sessionsTo(address);
+  const facts = { address, namespace, version: "" };
   try {
-    const version = await askVersion(plain, address, options.signal);
-    const leased = (id: string): Containerd => {
-      const held = services({ "containerd-namespace": namespace, "containerd-lease": id });
-      return { address, namespace, version, services: held, leased };
-    };
-    const close = () => sessions.abort();
-    return { address, namespace, version, services: plain, leased, [Symbol.dispose]: close };
+    facts.version = await askVersion(over(sessions, facts), options.signal);
   } catch (error) {
     sessions.abort();
     throw error;
   }
+  return { ...over(sessions, facts), [Symbol.dispose]: () => sessions.abort() };
+}
+
+interface Facts {
+  address: string;
+  namespace: string;
+  version: string;
+  lease?: string;
+}
+
+function sessionsTo(address: string): Http2SessionManager {
+  // `socketPath` would be ignored, and TCP port 80 dialled instead (bun.md).
+  return new Http2SessionManager("http://localhost", undefined, { path: address });
+}
+
+function over(sessions: Http2SessionManager, facts: Facts): Containerd {
+  const { address, namespace, version, lease } = facts;
+  const transport = createGrpcTransport({
+    baseUrl: "http://localhost",
+    sessionManager: sessions,
+    // On a local socket gzip costs more than it saves.
+    acceptCompression: [],
+    readMaxBytes: READ_MAX_BYTES,
+    interceptors: [
+      sending({
+        "containerd-namespace": namespace,
+        ...(lease !== undefined && { "containerd-lease": lease }),
+      }),
+    ],
+  });
+  return {
+    address,
+    namespace,
+    version,
+    services: servicesOver(transport),
+    leased: (id) => over(sessions, { ...facts, lease: id }),
+    apart() {
+      const others = sessionsTo(address);
+      return { ...over(others, facts), [Symbol.dispose]: () => others.abort() };
+    },
+  };
 }
 
 function sending(headers: Record<string, string>): Interceptor {
@@ -83,7 +108,7 @@ function sending(headers: Record<string, string>): Interceptor {
   };
 }
 
-async function askVersion(services: Services, address: string, signal?: AbortSignal): Promise<string> {
+async function askVersion({ services, address }: Containerd, signal?: AbortSignal): Promise<string> {
   const call = services.version.version({}, { timeoutMs: PATIENCE_MS, signal });
   const { version } = await during({ address, signal }, "connect to containerd", call).catch((error) => {
     throw isStranger(error) ? stranger(address, error) : error;

@@ -1,4 +1,10 @@
-/** Putting a blob into containerd's content store. */
+/**
+ * Putting a blob into containerd's content store, each over a connection of its own and with few bytes on the way.
+ *
+ * containerd's gRPC raises HTTP/2's initial window in the middle of a stream, as far as it has seen bytes between a ping
+ * and its answer, and Bun's client (1.4.5) then waits for ever for leave to send on: once the window is raised above four
+ * times what it was. 64 KiB on the way raise it to 128 KiB and no further.
+ */
 import { createHash } from "node:crypto";
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { Code } from "@connectrpc/connect";
@@ -8,9 +14,10 @@ import { labelBlob } from "./content.ts";
 import { type Descriptor, descriptorOf } from "./descriptor.ts";
 import { codeOf, duringEach, ifFound } from "./failure.ts";
 import { bytesOf } from "./json.ts";
+import { Unanswered } from "./unanswered.ts";
 
-/** Far below the 16 MiB that containerd takes as one message. */
-const PIECE_BYTES = 1024 * 1024;
+const PIECE_BYTES = 32 * 1024;
+const PIECES_UNDER_WAY = 2;
 
 export interface BlobSource {
   mediaType: string;
@@ -24,27 +31,27 @@ export interface BlobSource {
 /** Resolves when the store has it, under the digest that we and containerd both found; one it had gets the labels. */
 export async function writeBlob(containerd: Containerd, source: BlobSource): Promise<Descriptor> {
   const { mediaType, data, labels = {}, signal } = source;
-  const ref = `cedana-${crypto.randomUUID()}`;
-  const sent = { hash: createHash("sha256"), size: 0, digest: "" };
   // Known in advance, it spares the sending of what the store has.
   const expected = data instanceof Uint8Array ? descriptorOf(mediaType, data).digest : "";
-  const stream = containerd.services.content.write(requests({ ref, expected, labels, data, sent }), {
-    signal,
-  });
+  const ref = `cedana-${crypto.randomUUID()}`;
+  const sending = new Sending({ ref, expected, data, labels });
+  using apart = containerd.apart();
+  const stream = apart.services.content.write(sending.requests(), { signal });
+  const where = { address: containerd.address, signal };
   try {
-    for await (const _ of duringEach({ ...containerd, signal }, "write a blob to containerd", stream)) {
-      // Each message is answered; only the last answer counts, which is the stream's end.
-    }
+    for await (const _ of duringEach(where, "write a blob to containerd", stream)) sending.answered();
   } catch (error) {
+    sending.end();
     if (codeOf(error) !== Code.AlreadyExists) {
       // A failed ingest would lie there for a day.
       await ifFound(containerd.services.content.abort({ ref })).catch(() => {});
       throw error;
     }
-    if (Object.keys(labels).length > 0) await labelBlob(containerd, expected || sent.digest, labels);
+    if (Object.keys(labels).length > 0) await labelBlob(containerd, expected || sending.digest, labels);
   }
-  if (data instanceof Uint8Array) return descriptorOf(mediaType, data);
-  return { mediaType, digest: sent.digest, size: sent.size };
+  return data instanceof Uint8Array
+    ? descriptorOf(mediaType, data)
+    : { mediaType, digest: sending.digest, size: sending.size };
 }
 
 /** The same for a value as JSON. */
@@ -55,30 +62,45 @@ export function writeJsonBlob(
   return writeBlob(containerd, { ...source, data: bytesOf(value) });
 }
 
-interface Sending {
+interface Upload extends Pick<BlobSource, "data" | "labels"> {
+  /** Names the ingest: nobody else may write with it at the same time. */
   ref: string;
   expected: string;
-  labels: Record<string, string>;
-  data: BlobSource["data"];
-  /** Filled in on the way. */
-  sent: { hash: ReturnType<typeof createHash>; size: number; digest: string };
 }
 
-async function* requests({
-  ref,
-  expected,
-  labels,
-  data,
-  sent,
-}: Sending): AsyncGenerator<MessageInitShape<typeof WriteContentRequestSchema>, void, undefined> {
-  for await (const piece of pieces(data)) {
-    yield { action: WriteAction.WRITE, ref, expected, offset: BigInt(sent.size), data: piece };
-    sent.hash.update(piece);
-    sent.size += piece.length;
+class Sending {
+  size = 0;
+  /** Once all is sent. */
+  digest = "";
+  readonly #upload: Upload;
+  readonly #hash = createHash("sha256");
+  readonly #unanswered = new Unanswered(PIECES_UNDER_WAY);
+
+  constructor(upload: Upload) {
+    this.#upload = upload;
   }
-  sent.digest = `sha256:${sent.hash.digest("hex")}`;
-  const total = BigInt(sent.size);
-  yield { action: WriteAction.COMMIT, ref, expected: sent.digest, total, offset: total, labels };
+
+  async *requests(): AsyncGenerator<MessageInitShape<typeof WriteContentRequestSchema>, void, undefined> {
+    const { ref, expected, data, labels } = this.#upload;
+    for await (const piece of pieces(data)) {
+      if (!(await this.#unanswered.admit())) return;
+      yield { action: WriteAction.WRITE, ref, expected, offset: BigInt(this.size), data: piece };
+      this.#hash.update(piece);
+      this.size += piece.length;
+    }
+    this.digest = `sha256:${this.#hash.digest("hex")}`;
+    const total = BigInt(this.size);
+    yield { action: WriteAction.COMMIT, ref, expected: this.digest, total, offset: total, labels };
+  }
+
+  /** containerd answers each piece when it has written it. */
+  answered(): void {
+    this.#unanswered.answer();
+  }
+
+  end(): void {
+    this.#unanswered.end();
+  }
 }
 
 async function* pieces(data: BlobSource["data"]): AsyncGenerator<Uint8Array, void, undefined> {
