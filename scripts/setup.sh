@@ -14,9 +14,9 @@ if [ "$(id -u)" != 0 ]; then
 fi
 command -v npm >/dev/null || die "needs Node 20 or newer with npm"
 
-# iptables: CRIU holds TCP connections still with it. ceph-mon, ceph-osd and radosgw: the S3 server of the tests. The
-# others are clients and tools of the tests.
-packages=(ca-certificates ceph-mon ceph-osd curl iptables lz4 pigz procps protobuf-compiler python3-grpcio python3-protobuf radosgw tmux util-linux zstd)
+# iptables: CRIU holds TCP connections still with it. ceph-mon, ceph-osd and radosgw: the S3 server of the tests.
+# containerd, runc and busybox-static: their containers. The others are clients and tools of the tests.
+packages=(busybox-static ca-certificates ceph-mon ceph-osd containerd curl iptables lz4 pigz procps protobuf-compiler python3-grpcio python3-protobuf radosgw runc tmux util-linux zstd)
 missing=()
 for package in "${packages[@]}"; do
   state=$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null) || state=
