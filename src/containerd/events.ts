@@ -44,7 +44,7 @@ export async function* subscribe(
   { topics = allTopics, signal }: { topics?: readonly Topic[]; signal?: AbortSignal } = {},
 ): AsyncGenerator<ContainerdEvent, void, undefined> {
   // Any of them may match. Without the namespace, containerd would tell of every one.
-  const filters = topics.map((topic) => `topic==${topic},namespace==${containerd.namespace}`);
+  const filters = topics.map((topic) => `topic=="${topic}",namespace=="${containerd.namespace}"`);
   const stream = containerd.services.events.subscribe({ filters }, { signal });
   const where = { address: containerd.address, signal };
   try {
