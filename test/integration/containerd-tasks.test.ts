@@ -350,6 +350,31 @@ test("events tell of a container's life, and end when nobody wants them", async 
   ]);
 });
 
+test("a restart of containerd ends what was being followed, and the same connection then goes on", async () => {
+  const pid = await run(sh("while :; do sleep 0.05; echo tick; done"));
+  const followed = failureOf(Array.fromAsync(subscribe(containerd)));
+  const waited = failureOf(waitTask(containerd, id));
+  await Bun.sleep(100);
+  await server.restart();
+  for (const failed of [await followed, await waited]) {
+    expect(failed).toMatchObject({
+      reason: "RUNTIME_UNAVAILABLE",
+      message: `the connection to containerd on ${server.address} was lost in the middle of the call`,
+    });
+  }
+  expect(await findTask(containerd, id)).toMatchObject({ pid, status: "running" });
+});
+
+test("the service that Kubernetes uses is there when it is asked for", async () => {
+  const other = await startContainerd({ cri: true });
+  try {
+    const plugins = await other.ctr("plugins", "ls");
+    expect(plugins).toMatch(/io\.containerd\.grpc\.v1 +cri +linux\S* +ok/);
+  } finally {
+    await other.stop();
+  }
+});
+
 test("a server that is stopped leaves nothing behind, even of what still runs", async () => {
   const other = await startContainerd();
   await other.importBusybox();

@@ -23,7 +23,6 @@ export interface TestContainerd {
   namespace: string;
   /** For containers of the test: their runc state is under `dir`. */
   runcRoot: string;
-  pid: number;
   connect(namespace?: string): Promise<OpenContainerd>;
   /** "docker.io/library/busybox:latest" unless named; `cmd` and `user` are the image's. */
   importBusybox(options?: {
@@ -32,6 +31,8 @@ export interface TestContainerd {
     cmd?: string[];
     user?: string;
   }): Promise<string>;
+  /** Kills containerd and starts it again on what it left; what runs in it goes on. */
+  restart(): Promise<void>;
   /** containerd's own client; its stdout. Throws when it fails. */
   ctr(...args: string[]): Promise<string>;
   stop(): Promise<void>;
@@ -52,7 +53,8 @@ export async function startContainerd({ cri = false }: ContainerdOptions = {}): 
   writeFileSync(config, configuration({ dir, address, cri }));
   const command = ["setpriv", "--pdeathsig", "KILL", "containerd", "--config", config];
   const output = Bun.file(log);
-  const server = Bun.spawn(command, { stdin: "ignore", stdout: output, stderr: output });
+  const start = () => Bun.spawn(command, { stdin: "ignore", stdout: output, stderr: output });
+  let server = start();
   const connect = (name = namespace) => connectContainerd({ address, namespace: name });
   const stop = async () => {
     if (server.exitCode === null) await clear(connect).catch((error) => console.error(error));
@@ -75,9 +77,14 @@ export async function startContainerd({ cri = false }: ContainerdOptions = {}): 
     address,
     namespace,
     runcRoot,
-    pid: server.pid,
     connect,
     stop,
+    async restart() {
+      server.kill("SIGKILL");
+      await server.exited;
+      server = start();
+      await answering(connect, () => server.exitCode !== null);
+    },
     async importBusybox({ name = "docker.io/library/busybox:latest", namespace: into, ...options } = {}) {
       using containerd = await connect(into);
       await using lease = await createLease(containerd);
