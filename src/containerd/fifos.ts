@@ -9,7 +9,10 @@ import { join } from "node:path";
 import { makeFifo } from "../system/fifo.ts";
 import { ownFolder } from "../system/own_folder.ts";
 
-/** Paths; "" for what is not there, which the task has as /dev/null. */
+/**
+ * Paths. All "" is /dev/null; else only stdin may be, since the shim opens what it is given. Output may also go to plain
+ * files that exist, to which the shim appends, or both to the same.
+ */
 export interface TaskStdio {
   stdin: string;
   stdout: string;
