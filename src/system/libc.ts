@@ -32,6 +32,7 @@ const { symbols } = dlopen(libcName, {
   capset: { args: ["ptr", "ptr"], returns: "i32" },
   execve: { args: ["ptr", "ptr", "ptr"], returns: "i32" },
   lseek: { args: ["i32", "i64", "i32"], returns: "i64" },
+  mkfifo: { args: ["ptr", "u32"], returns: "i32" },
   dup2: { args: ["i32", "i32"], returns: "i32" },
   signal: { args: ["i32", "i64"], returns: "i64" },
   sigprocmask: { args: ["i32", "ptr", "ptr"], returns: "i32" },

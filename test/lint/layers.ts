@@ -20,6 +20,7 @@ const sideways = new Set([
   "engine health", // health is one of the engine's verbs
   "supervisor jobs", // §2: it writes the exit status to the job store's folder
   "supervisor criu", // §2: restore runs CRIU from the supervisor
+  "supervisor containerd", // a container's supervisor starts its task, and waits for it
 ]);
 
 /** Modules and words that only some layers may know. */
@@ -40,7 +41,7 @@ const reserved = [
     what: "knows the API's messages",
   },
   { pattern: /"(state|config\.v2)\.json"/, layers: ["runc"], what: "knows runc's and Docker's state files" },
-  { pattern: /gen\/runtime\//, layers: ["containerd", "gen"], what: "knows the CRI's messages" },
+  { pattern: /gen\/(containerd|runtime)\//, layers: ["containerd", "gen"], what: "knows containerd's messages" },
   { pattern: /gen\/cedana\/criu\//, layers: ["criu", "gen"], what: "knows CRIU's image format" },
 ];
 
