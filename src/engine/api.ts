@@ -8,11 +8,30 @@ import type { CheckpointContent } from "../criu/images/content.ts";
 import type { HealthItem } from "../health/types.ts";
 import type { CheckpointRecord, JobExit, JobRecord } from "../jobs/types.ts";
 import type { Profile } from "../profiling/profile.ts";
+import type { ContainerInfo } from "../runc/describe.ts";
 import type { Identity } from "../system/caller.ts";
 import type { ProcessInfo } from "../system/describe.ts";
 import type { Progress } from "./progress.ts";
 
-export type Target = { pid: number } | { jid: string };
+export type Target = { pid: number } | { jid: string } | { container: ContainerRef };
+
+/** A container as people name it: its id may be an unambiguous beginning, its root that of runc's own choosing. */
+export interface ContainerRef {
+  type: "runc";
+  id: string;
+  root?: string;
+}
+
+/** How a container is started or restored; what is absent is as it was, or as its runtime chooses. */
+export interface ContainerChoices {
+  id?: string;
+  root?: string;
+  /** Absolute. */
+  bundle?: string;
+  noPivot: boolean;
+  noNewKeyring: boolean;
+  systemdCgroup: boolean;
+}
 
 /** A job as listed: its record, what /proc says now, and its latest checkpoint. */
 export interface JobView extends JobRecord {
@@ -57,11 +76,21 @@ export interface RunOptions {
   umask: number;
   /** Hold output back until the first attach. */
   attachFollows: boolean;
+  /** Of a container; then args, env, cwd, tty and umask say nothing. */
+  container?: ContainerChoices;
+}
+
+export interface ManageOptions {
+  caller: Identity;
+  target: { pid: number } | { container: ContainerRef };
+  jid?: string;
+  /** Wait until the container is there. */
+  upcoming: boolean;
+  signal?: AbortSignal;
 }
 
 export interface DumpOptions {
   caller: Identity;
-  type: string;
   target: Target;
   /** Absolute folder, or URL of a place in a bucket; absent: the configured one. */
   dir?: string;
@@ -81,13 +110,13 @@ export interface DumpOptions {
 
 export interface RestoreOptions {
   caller: Identity;
-  type: string;
   source: { path: string } | { jid: string; checkpointId?: string };
   /** Absent: as it was. */
   output?: OutputChoice;
   criu: CriuChoices;
   terminal?: TerminalSize;
   attachFollows: boolean;
+  container?: ContainerChoices;
   signal?: AbortSignal;
   /** The name that `watch` and `cancel` know it by. */
   operation?: string;
@@ -115,9 +144,15 @@ export interface Verified {
 
 export interface QueryOptions {
   caller: Identity;
+  type: string;
   targets: Target[];
   tree: boolean;
   inspect: boolean;
+}
+
+export interface Queried {
+  processes: ProcessInfo[];
+  containers: (ContainerInfo & { jid: string })[];
 }
 
 /** What a client of Attach sends and gets; the engine relays it to the job's supervisor. */
@@ -143,13 +178,7 @@ export interface AttachOptions {
 
 export interface Engine {
   run(options: RunOptions): Promise<{ job: JobView; profile: Profile }>;
-  manage(options: {
-    caller: Identity;
-    type: string;
-    pid: number;
-    jid?: string;
-    upcoming: boolean;
-  }): Promise<JobView>;
+  manage(options: ManageOptions): Promise<JobView>;
   dump(options: DumpOptions): Promise<{ checkpoint: CheckpointRecord; frozenUs: number; profile: Profile }>;
   restore(options: RestoreOptions): Promise<{ job: JobView; profile: Profile }>;
   /** How far a dump or restore has come, until it is over. */
@@ -178,6 +207,6 @@ export interface Engine {
   /** Reads all of a checkpoint; throws what is damaged. */
   verify(options: VerifyOptions): Promise<Verified>;
   retryCheckpoint(options: { caller: Identity; id: string }): Promise<CheckpointRecord>;
-  query(options: QueryOptions): Promise<ProcessInfo[]>;
+  query(options: QueryOptions): Promise<Queried>;
   health(options: { caller: Identity; full: boolean }): Promise<HealthItem[]>;
 }

@@ -52,6 +52,7 @@ const steps: readonly string[] = [
    ALTER TABLE checkpoints ADD COLUMN failure TEXT NOT NULL DEFAULT '';
    ALTER TABLE checkpoints ADD COLUMN work TEXT;            -- JSON, or NULL when nothing is left to do
    ALTER TABLE partials ADD COLUMN caller TEXT;             -- JSON: whose rights and keys remove it`,
+  "ALTER TABLE jobs ADD COLUMN container TEXT;               -- JSON, or NULL for a process",
 ];
 
 /** "CEDA": tells our databases from other programs' (SQLite keeps it in the file's header). */

@@ -35,6 +35,7 @@ export interface JobRow extends ProcessRow {
   exit_signal: number | null;
   exit_at: number | null;
   exit_checkpointed: number | null;
+  container: string | null;
 }
 
 export interface CheckpointRow {
@@ -118,6 +119,7 @@ export function jobToRow(job: JobRecord): JobRow {
     gpu: Number(job.gpu),
     created_at: job.createdAt,
     ...exitToRow(job.exit),
+    container: job.container === undefined ? null : JSON.stringify(job.container),
   };
 }
 
@@ -138,6 +140,7 @@ export function jobFromRow(row: JobRow): JobRecord {
     gpu: row.gpu === 1,
     createdAt: row.created_at,
     ...(exit && { exit }),
+    ...(row.container !== null && { container: JSON.parse(row.container) }),
   };
 }
 

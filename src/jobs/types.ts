@@ -42,6 +42,17 @@ export interface JobRecord {
   createdAt: number;
   /** Absent while it runs, and when nobody could know how it ended. */
   exit?: JobExit;
+  /** The container that the job is. */
+  container?: JobContainer;
+}
+
+/** A container, by what its runtime knows it by. */
+export interface JobContainer {
+  id: string;
+  /** runc's --root, absolute. */
+  root: string;
+  /** Absolute. */
+  bundle: string;
 }
 
 export interface CheckpointRecord {

@@ -4,7 +4,7 @@
 
 import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
-import type { Checkpoint, Job, JobExit, Profile } from "./job_pb.ts";
+import type { Checkpoint, Container, Job, JobExit, Profile } from "./job_pb.ts";
 import { file_cedana_daemon_v1_job } from "./job_pb.ts";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file cedana/daemon/v1/daemon.proto.
  */
 export const file_cedana_daemon_v1_daemon: GenFile = /*@__PURE__*/
-  fileDesc("Ch1jZWRhbmEvZGFlbW9uL3YxL2RhZW1vbi5wcm90bxIQY2VkYW5hLmRhZW1vbi52MSIwCgZUYXJnZXQSDQoDcGlkGAEgASgNSAASDQoDamlkGAIgASgJSABCCAoGdGFyZ2V0ItsBCgtDcml1T3B0aW9ucxIXCg90Y3BfZXN0YWJsaXNoZWQYASABKAgSEQoJdGNwX2Nsb3NlGAIgASgIEhYKDnNraXBfaW5fZmxpZ2h0GAMgASgIEhIKCmZpbGVfbG9ja3MYBCABKAgSEgoKbGlua19yZW1hcBgFIAEoCBIWCglzaGVsbF9qb2IYBiABKAhIAIgBARIQCghleHRlcm5hbBgHIAMoCRIVCg1sZWF2ZV9zdG9wcGVkGAggASgIEhEKCWNyaXVfb3B0cxgJIAEoCUIMCgpfc2hlbGxfam9iIqgCCgtEdW1wUmVxdWVzdBIoCgZ0YXJnZXQYASABKAsyGC5jZWRhbmEuZGFlbW9uLnYxLlRhcmdldBILCgNkaXIYAiABKAkSDAoEbmFtZRgDIAEoCRITCgtjb21wcmVzc2lvbhgEIAEoCRIaCg1sZWF2ZV9ydW5uaW5nGAUgASgISACIAQESKwoEY3JpdRgGIAEoCzIdLmNlZGFuYS5kYWVtb24udjEuQ3JpdU9wdGlvbnMSEQoJcHJvZmlsaW5nGAcgASgIEhEKCW9wZXJhdGlvbhgIIAEoCRIUCgdzdHJlYW1zGAkgASgNSAGIAQESEgoFYXN5bmMYCiABKAhIAogBAUIQCg5fbGVhdmVfcnVubmluZ0IKCghfc3RyZWFtc0IICgZfYXN5bmMifwoMRHVtcFJlc3BvbnNlEjAKCmNoZWNrcG9pbnQYASABKAsyHC5jZWRhbmEuZGFlbW9uLnYxLkNoZWNrcG9pbnQSEQoJZnJvemVuX3VzGAIgASgEEioKB3Byb2ZpbGUYAyABKAsyGS5jZWRhbmEuZGFlbW9uLnYxLlByb2ZpbGUiKgoMVGVybWluYWxTaXplEgwKBHJvd3MYASABKA0SDAoEY29scxgCIAEoDSKiAgoOUmVzdG9yZVJlcXVlc3QSDgoEcGF0aBgBIAEoCUgAEg0KA2ppZBgCIAEoCUgAEhUKDWNoZWNrcG9pbnRfaWQYAyABKAkSJgoFc3RkaW8YBCABKA4yFy5jZWRhbmEuZGFlbW9uLnYxLlN0ZGlvEgsKA2xvZxgFIAEoCRIrCgRjcml1GAYgASgLMh0uY2VkYW5hLmRhZW1vbi52MS5Dcml1T3B0aW9ucxIwCgh0ZXJtaW5hbBgHIAEoCzIeLmNlZGFuYS5kYWVtb24udjEuVGVybWluYWxTaXplEhEKCXByb2ZpbGluZxgIIAEoCBIWCg5hdHRhY2hfZm9sbG93cxgJIAEoCBIRCglvcGVyYXRpb24YCiABKAlCCAoGc291cmNlImEKD1Jlc3RvcmVSZXNwb25zZRIiCgNqb2IYASABKAsyFS5jZWRhbmEuZGFlbW9uLnYxLkpvYhIqCgdwcm9maWxlGAIgASgLMhkuY2VkYW5hLmRhZW1vbi52MS5Qcm9maWxlIioKFVdhdGNoT3BlcmF0aW9uUmVxdWVzdBIRCglvcGVyYXRpb24YASABKAkiUAoWV2F0Y2hPcGVyYXRpb25SZXNwb25zZRINCgVwaGFzZRgBIAEoCRISCgpieXRlc19kb25lGAIgASgEEhMKC2J5dGVzX3RvdGFsGAMgASgEIisKFkNhbmNlbE9wZXJhdGlvblJlcXVlc3QSEQoJb3BlcmF0aW9uGAEgASgJIhkKF0NhbmNlbE9wZXJhdGlvblJlc3BvbnNlIjkKDUZyZWV6ZVJlcXVlc3QSKAoGdGFyZ2V0GAEgASgLMhguY2VkYW5hLmRhZW1vbi52MS5UYXJnZXQiHgoORnJlZXplUmVzcG9uc2USDAoEcGlkcxgBIAMoDSI7Cg9VbmZyZWV6ZVJlcXVlc3QSKAoGdGFyZ2V0GAEgASgLMhguY2VkYW5hLmRhZW1vbi52MS5UYXJnZXQiIAoQVW5mcmVlemVSZXNwb25zZRIMCgRwaWRzGAEgAygNIp0CCgpSdW5SZXF1ZXN0EgwKBHR5cGUYASABKAkSDAoEYXJncxgCIAMoCRILCgNlbnYYAyADKAkSCwoDY3dkGAQgASgJEgsKA2ppZBgFIAEoCRIPCgdhc19yb290GAYgASgIEiYKBXN0ZGlvGAcgASgOMhcuY2VkYW5hLmRhZW1vbi52MS5TdGRpbxILCgNsb2cYCCABKAkSCwoDdHR5GAkgASgIEjAKCHRlcm1pbmFsGAogASgLMh4uY2VkYW5hLmRhZW1vbi52MS5UZXJtaW5hbFNpemUSEgoFdW1hc2sYCyABKA1IAIgBARIRCglwcm9maWxpbmcYDCABKAgSFgoOYXR0YWNoX2ZvbGxvd3MYDSABKAhCCAoGX3VtYXNrIl0KC1J1blJlc3BvbnNlEiIKA2pvYhgBIAEoCzIVLmNlZGFuYS5kYWVtb24udjEuSm9iEioKB3Byb2ZpbGUYAiABKAsyGS5jZWRhbmEuZGFlbW9uLnYxLlByb2ZpbGUiOwoNTWFuYWdlUmVxdWVzdBILCgNwaWQYASABKA0SCwoDamlkGAIgASgJEhAKCHVwY29taW5nGAMgASgIIjQKDk1hbmFnZVJlc3BvbnNlEiIKA2pvYhgBIAEoCzIVLmNlZGFuYS5kYWVtb24udjEuSm9iIqIBCg1BdHRhY2hSZXF1ZXN0Ei4KBXN0YXJ0GAEgASgLMh0uY2VkYW5hLmRhZW1vbi52MS5BdHRhY2hTdGFydEgAEg8KBXN0ZGluGAIgASgMSAASEwoJc3RkaW5fZW9mGAMgASgISAASMAoGcmVzaXplGAQgASgLMh4uY2VkYW5hLmRhZW1vbi52MS5UZXJtaW5hbFNpemVIAEIJCgdtZXNzYWdlInsKC0F0dGFjaFN0YXJ0EigKBnRhcmdldBgBIAEoCzIYLmNlZGFuYS5kYWVtb24udjEuVGFyZ2V0EhAKCG5vX3N0ZGluGAIgASgIEjAKCHRlcm1pbmFsGAMgASgLMh4uY2VkYW5hLmRhZW1vbi52MS5UZXJtaW5hbFNpemUingEKDkF0dGFjaFJlc3BvbnNlEjIKB3N0YXJ0ZWQYASABKAsyHy5jZWRhbmEuZGFlbW9uLnYxLkF0dGFjaFN0YXJ0ZWRIABIQCgZzdGRvdXQYAiABKAxIABIQCgZzdGRlcnIYAyABKAxIABIpCgRleGl0GAQgASgLMhkuY2VkYW5hLmRhZW1vbi52MS5Kb2JFeGl0SABCCQoHbWVzc2FnZSIpCg1BdHRhY2hTdGFydGVkEgsKA2ppZBgBIAEoCRILCgN0dHkYAiABKAgiNgoKR2V0UmVxdWVzdBIoCgZ0YXJnZXQYASABKAsyGC5jZWRhbmEuZGFlbW9uLnYxLlRhcmdldCIxCgtHZXRSZXNwb25zZRIiCgNqb2IYASABKAsyFS5jZWRhbmEuZGFlbW9uLnYxLkpvYiIaCgtMaXN0UmVxdWVzdBILCgNhbGwYASABKAgiMwoMTGlzdFJlc3BvbnNlEiMKBGpvYnMYASADKAsyFS5jZWRhbmEuZGFlbW9uLnYxLkpvYiI4CgtLaWxsUmVxdWVzdBIMCgRqaWRzGAEgAygJEgsKA2FsbBgCIAEoCBIOCgZzaWduYWwYAyABKA0iHAoMS2lsbFJlc3BvbnNlEgwKBGppZHMYASADKAkiPwoNRGVsZXRlUmVxdWVzdBIMCgRqaWRzGAEgAygJEgsKA2FsbBgCIAEoCBITCgtjaGVja3BvaW50cxgDIAEoCCIeCg5EZWxldGVSZXNwb25zZRIMCgRqaWRzGAEgAygJIjMKFEdldENoZWNrcG9pbnRSZXF1ZXN0EgoKAmlkGAEgASgJEg8KB2luc3BlY3QYAiABKAgifwoVR2V0Q2hlY2twb2ludFJlc3BvbnNlEjAKCmNoZWNrcG9pbnQYASABKAsyHC5jZWRhbmEuZGFlbW9uLnYxLkNoZWNrcG9pbnQSNAoHY29udGVudBgCIAEoCzIjLmNlZGFuYS5kYWVtb24udjEuQ2hlY2twb2ludENvbnRlbnQiSwoRQ2hlY2twb2ludENvbnRlbnQSNgoJcHJvY2Vzc2VzGAEgAygLMiMuY2VkYW5hLmRhZW1vbi52MS5DaGVja3BvaW50UHJvY2VzcyKgAgoRQ2hlY2twb2ludFByb2Nlc3MSCwoDcGlkGAEgASgNEgwKBHBwaWQYAiABKA0SDAoEcGdpZBgDIAEoDRILCgNzaWQYBCABKA0SDwoHdGhyZWFkcxgFIAMoDRIMCgRjb21tGAYgASgJEg0KBXN0YXRlGAcgASgJEgsKA3VpZBgIIAEoDRILCgNnaWQYCSABKA0SCwoDZXhlGAogASgJEgsKA2N3ZBgLIAEoCRI1CghtYXBwaW5ncxgMIAMoCzIjLmNlZGFuYS5kYWVtb24udjEuQ2hlY2twb2ludE1hcHBpbmcSLwoFZmlsZXMYDSADKAsyIC5jZWRhbmEuZGFlbW9uLnYxLkNoZWNrcG9pbnRGaWxlEgsKA3JzcxgOIAEoBCJfChFDaGVja3BvaW50TWFwcGluZxINCgVzdGFydBgBIAEoBBILCgNlbmQYAiABKAQSEwoLcGVybWlzc2lvbnMYAyABKAkSDAoEcGF0aBgEIAEoCRILCgNyc3MYBSABKAQieAoOQ2hlY2twb2ludEZpbGUSCgoCZmQYASABKA0SDAoEdHlwZRgCIAEoCRIMCgRuYW1lGAMgASgJEhAKCHBvc2l0aW9uGAQgASgEEg0KBXN0YXRlGAUgASgJEg0KBWxvY2FsGAYgASgJEg4KBnJlbW90ZRgHIAEoCSIlChZMaXN0Q2hlY2twb2ludHNSZXF1ZXN0EgsKA2ppZBgBIAEoCSJMChdMaXN0Q2hlY2twb2ludHNSZXNwb25zZRIxCgtjaGVja3BvaW50cxgBIAMoCzIcLmNlZGFuYS5kYWVtb24udjEuQ2hlY2twb2ludCIlChdEZWxldGVDaGVja3BvaW50UmVxdWVzdBIKCgJpZBgBIAEoCSJMChhEZWxldGVDaGVja3BvaW50UmVzcG9uc2USMAoKY2hlY2twb2ludBgBIAEoCzIcLmNlZGFuYS5kYWVtb24udjEuQ2hlY2twb2ludCJUChdWZXJpZnlDaGVja3BvaW50UmVxdWVzdBIMCgJpZBgBIAEoCUgAEg4KBHBhdGgYAiABKAlIABIRCglvcGVyYXRpb24YAyABKAlCCAoGc291cmNlIkYKGFZlcmlmeUNoZWNrcG9pbnRSZXNwb25zZRIMCgRwYXRoGAEgASgJEg0KBWZpbGVzGAIgASgEEg0KBWJ5dGVzGAMgASgEIiQKFlJldHJ5Q2hlY2twb2ludFJlcXVlc3QSCgoCaWQYASABKAkiSwoXUmV0cnlDaGVja3BvaW50UmVzcG9uc2USMAoKY2hlY2twb2ludBgBIAEoCzIcLmNlZGFuYS5kYWVtb24udjEuQ2hlY2twb2ludCJmCgxRdWVyeVJlcXVlc3QSDAoEdHlwZRgBIAEoCRIpCgd0YXJnZXRzGAIgAygLMhguY2VkYW5hLmRhZW1vbi52MS5UYXJnZXQSDAoEdHJlZRgDIAEoCBIPCgdpbnNwZWN0GAQgASgIIkEKDVF1ZXJ5UmVzcG9uc2USMAoJcHJvY2Vzc2VzGAEgAygLMh0uY2VkYW5hLmRhZW1vbi52MS5Qcm9jZXNzSW5mbyKTAwoLUHJvY2Vzc0luZm8SCwoDcGlkGAEgASgNEgwKBHBwaWQYAiABKA0SDAoEcGdpZBgDIAEoDRILCgNzaWQYBCABKA0SDAoEY29tbRgFIAEoCRIMCgRhcmdzGAYgAygJEg4KBnN0YXR1cxgHIAEoCRILCgN1aWQYCCABKA0SCwoDZ2lkGAkgASgNEgsKA2V4ZRgKIAEoCRILCgNjd2QYCyABKAkSDAoEcm9vdBgMIAEoCRIPCgd0aHJlYWRzGA0gASgNEgsKA3JzcxgOIAEoBBIuCgpzdGFydGVkX2F0GA8gASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBISCgpuYW1lc3BhY2VzGBAgAygJEg8KB2Nncm91cHMYESADKAkSCwoDamlkGBIgASgJEikKBWZpbGVzGBMgAygLMhouY2VkYW5hLmRhZW1vbi52MS5PcGVuRmlsZRI1CghtYXBwaW5ncxgUIAMoCzIjLmNlZGFuYS5kYWVtb24udjEuQ2hlY2twb2ludE1hcHBpbmciJgoIT3BlbkZpbGUSCgoCZmQYASABKA0SDgoGdGFyZ2V0GAIgASgJIiIKEkhlYWx0aENoZWNrUmVxdWVzdBIMCgRmdWxsGAEgASgIIkcKE0hlYWx0aENoZWNrUmVzcG9uc2USMAoFaXRlbXMYASADKAsyIS5jZWRhbmEuZGFlbW9uLnYxLkhlYWx0aENoZWNrSXRlbSKBAQoPSGVhbHRoQ2hlY2tJdGVtEhEKCWNvbXBvbmVudBgBIAEoCRIMCgRuYW1lGAIgASgJEg0KBXZhbHVlGAMgASgJEi4KBnN0YXR1cxgEIAEoDjIeLmNlZGFuYS5kYWVtb24udjEuSGVhbHRoU3RhdHVzEg4KBnJlbWVkeRgFIAEoCSpDCgVTdGRpbxIVChFTVERJT19VTlNQRUNJRklFRBAAEg0KCVNURElPX0xPRxABEhQKEFNURElPX0FUVEFDSEFCTEUQAip5CgxIZWFsdGhTdGF0dXMSHQoZSEVBTFRIX1NUQVRVU19VTlNQRUNJRklFRBAAEhQKEEhFQUxUSF9TVEFUVVNfT0sQARIZChVIRUFMVEhfU1RBVFVTX1dBUk5JTkcQAhIZChVIRUFMVEhfU1RBVFVTX0ZBSUxVUkUQAzLEDQoNRGFlbW9uU2VydmljZRJFCgREdW1wEh0uY2VkYW5hLmRhZW1vbi52MS5EdW1wUmVxdWVzdBoeLmNlZGFuYS5kYWVtb24udjEuRHVtcFJlc3BvbnNlEk4KB1Jlc3RvcmUSIC5jZWRhbmEuZGFlbW9uLnYxLlJlc3RvcmVSZXF1ZXN0GiEuY2VkYW5hLmRhZW1vbi52MS5SZXN0b3JlUmVzcG9uc2USZQoOV2F0Y2hPcGVyYXRpb24SJy5jZWRhbmEuZGFlbW9uLnYxLldhdGNoT3BlcmF0aW9uUmVxdWVzdBooLmNlZGFuYS5kYWVtb24udjEuV2F0Y2hPcGVyYXRpb25SZXNwb25zZTABEmYKD0NhbmNlbE9wZXJhdGlvbhIoLmNlZGFuYS5kYWVtb24udjEuQ2FuY2VsT3BlcmF0aW9uUmVxdWVzdBopLmNlZGFuYS5kYWVtb24udjEuQ2FuY2VsT3BlcmF0aW9uUmVzcG9uc2USSwoGRnJlZXplEh8uY2VkYW5hLmRhZW1vbi52MS5GcmVlemVSZXF1ZXN0GiAuY2VkYW5hLmRhZW1vbi52MS5GcmVlemVSZXNwb25zZRJRCghVbmZyZWV6ZRIhLmNlZGFuYS5kYWVtb24udjEuVW5mcmVlemVSZXF1ZXN0GiIuY2VkYW5hLmRhZW1vbi52MS5VbmZyZWV6ZVJlc3BvbnNlEkIKA1J1bhIcLmNlZGFuYS5kYWVtb24udjEuUnVuUmVxdWVzdBodLmNlZGFuYS5kYWVtb24udjEuUnVuUmVzcG9uc2USSwoGTWFuYWdlEh8uY2VkYW5hLmRhZW1vbi52MS5NYW5hZ2VSZXF1ZXN0GiAuY2VkYW5hLmRhZW1vbi52MS5NYW5hZ2VSZXNwb25zZRJPCgZBdHRhY2gSHy5jZWRhbmEuZGFlbW9uLnYxLkF0dGFjaFJlcXVlc3QaIC5jZWRhbmEuZGFlbW9uLnYxLkF0dGFjaFJlc3BvbnNlKAEwARJCCgNHZXQSHC5jZWRhbmEuZGFlbW9uLnYxLkdldFJlcXVlc3QaHS5jZWRhbmEuZGFlbW9uLnYxLkdldFJlc3BvbnNlEkUKBExpc3QSHS5jZWRhbmEuZGFlbW9uLnYxLkxpc3RSZXF1ZXN0Gh4uY2VkYW5hLmRhZW1vbi52MS5MaXN0UmVzcG9uc2USRQoES2lsbBIdLmNlZGFuYS5kYWVtb24udjEuS2lsbFJlcXVlc3QaHi5jZWRhbmEuZGFlbW9uLnYxLktpbGxSZXNwb25zZRJLCgZEZWxldGUSHy5jZWRhbmEuZGFlbW9uLnYxLkRlbGV0ZVJlcXVlc3QaIC5jZWRhbmEuZGFlbW9uLnYxLkRlbGV0ZVJlc3BvbnNlEmAKDUdldENoZWNrcG9pbnQSJi5jZWRhbmEuZGFlbW9uLnYxLkdldENoZWNrcG9pbnRSZXF1ZXN0GicuY2VkYW5hLmRhZW1vbi52MS5HZXRDaGVja3BvaW50UmVzcG9uc2USZgoPTGlzdENoZWNrcG9pbnRzEiguY2VkYW5hLmRhZW1vbi52MS5MaXN0Q2hlY2twb2ludHNSZXF1ZXN0GikuY2VkYW5hLmRhZW1vbi52MS5MaXN0Q2hlY2twb2ludHNSZXNwb25zZRJpChBEZWxldGVDaGVja3BvaW50EikuY2VkYW5hLmRhZW1vbi52MS5EZWxldGVDaGVja3BvaW50UmVxdWVzdBoqLmNlZGFuYS5kYWVtb24udjEuRGVsZXRlQ2hlY2twb2ludFJlc3BvbnNlEmkKEFZlcmlmeUNoZWNrcG9pbnQSKS5jZWRhbmEuZGFlbW9uLnYxLlZlcmlmeUNoZWNrcG9pbnRSZXF1ZXN0GiouY2VkYW5hLmRhZW1vbi52MS5WZXJpZnlDaGVja3BvaW50UmVzcG9uc2USZgoPUmV0cnlDaGVja3BvaW50EiguY2VkYW5hLmRhZW1vbi52MS5SZXRyeUNoZWNrcG9pbnRSZXF1ZXN0GikuY2VkYW5hLmRhZW1vbi52MS5SZXRyeUNoZWNrcG9pbnRSZXNwb25zZRJICgVRdWVyeRIeLmNlZGFuYS5kYWVtb24udjEuUXVlcnlSZXF1ZXN0Gh8uY2VkYW5hLmRhZW1vbi52MS5RdWVyeVJlc3BvbnNlEloKC0hlYWx0aENoZWNrEiQuY2VkYW5hLmRhZW1vbi52MS5IZWFsdGhDaGVja1JlcXVlc3QaJS5jZWRhbmEuZGFlbW9uLnYxLkhlYWx0aENoZWNrUmVzcG9uc2ViBnByb3RvMw", [file_cedana_daemon_v1_job, file_google_protobuf_timestamp]);
+  fileDesc("Ch1jZWRhbmEvZGFlbW9uL3YxL2RhZW1vbi5wcm90bxIQY2VkYW5hLmRhZW1vbi52MSJiCgZUYXJnZXQSDQoDcGlkGAEgASgNSAASDQoDamlkGAIgASgJSAASMAoJY29udGFpbmVyGAMgASgLMhsuY2VkYW5hLmRhZW1vbi52MS5Db250YWluZXJIAEIICgZ0YXJnZXQi2wEKC0NyaXVPcHRpb25zEhcKD3RjcF9lc3RhYmxpc2hlZBgBIAEoCBIRCgl0Y3BfY2xvc2UYAiABKAgSFgoOc2tpcF9pbl9mbGlnaHQYAyABKAgSEgoKZmlsZV9sb2NrcxgEIAEoCBISCgpsaW5rX3JlbWFwGAUgASgIEhYKCXNoZWxsX2pvYhgGIAEoCEgAiAEBEhAKCGV4dGVybmFsGAcgAygJEhUKDWxlYXZlX3N0b3BwZWQYCCABKAgSEQoJY3JpdV9vcHRzGAkgASgJQgwKCl9zaGVsbF9qb2IiqAIKC0R1bXBSZXF1ZXN0EigKBnRhcmdldBgBIAEoCzIYLmNlZGFuYS5kYWVtb24udjEuVGFyZ2V0EgsKA2RpchgCIAEoCRIMCgRuYW1lGAMgASgJEhMKC2NvbXByZXNzaW9uGAQgASgJEhoKDWxlYXZlX3J1bm5pbmcYBSABKAhIAIgBARIrCgRjcml1GAYgASgLMh0uY2VkYW5hLmRhZW1vbi52MS5Dcml1T3B0aW9ucxIRCglwcm9maWxpbmcYByABKAgSEQoJb3BlcmF0aW9uGAggASgJEhQKB3N0cmVhbXMYCSABKA1IAYgBARISCgVhc3luYxgKIAEoCEgCiAEBQhAKDl9sZWF2ZV9ydW5uaW5nQgoKCF9zdHJlYW1zQggKBl9hc3luYyJ/CgxEdW1wUmVzcG9uc2USMAoKY2hlY2twb2ludBgBIAEoCzIcLmNlZGFuYS5kYWVtb24udjEuQ2hlY2twb2ludBIRCglmcm96ZW5fdXMYAiABKAQSKgoHcHJvZmlsZRgDIAEoCzIZLmNlZGFuYS5kYWVtb24udjEuUHJvZmlsZSIqCgxUZXJtaW5hbFNpemUSDAoEcm93cxgBIAEoDRIMCgRjb2xzGAIgASgNItkCCg5SZXN0b3JlUmVxdWVzdBIOCgRwYXRoGAEgASgJSAASDQoDamlkGAIgASgJSAASFQoNY2hlY2twb2ludF9pZBgDIAEoCRImCgVzdGRpbxgEIAEoDjIXLmNlZGFuYS5kYWVtb24udjEuU3RkaW8SCwoDbG9nGAUgASgJEisKBGNyaXUYBiABKAsyHS5jZWRhbmEuZGFlbW9uLnYxLkNyaXVPcHRpb25zEjAKCHRlcm1pbmFsGAcgASgLMh4uY2VkYW5hLmRhZW1vbi52MS5UZXJtaW5hbFNpemUSEQoJcHJvZmlsaW5nGAggASgIEhYKDmF0dGFjaF9mb2xsb3dzGAkgASgIEhEKCW9wZXJhdGlvbhgKIAEoCRI1Cgljb250YWluZXIYCyABKAsyIi5jZWRhbmEuZGFlbW9uLnYxLkNvbnRhaW5lck9wdGlvbnNCCAoGc291cmNlImEKD1Jlc3RvcmVSZXNwb25zZRIiCgNqb2IYASABKAsyFS5jZWRhbmEuZGFlbW9uLnYxLkpvYhIqCgdwcm9maWxlGAIgASgLMhkuY2VkYW5hLmRhZW1vbi52MS5Qcm9maWxlIioKFVdhdGNoT3BlcmF0aW9uUmVxdWVzdBIRCglvcGVyYXRpb24YASABKAkiUAoWV2F0Y2hPcGVyYXRpb25SZXNwb25zZRINCgVwaGFzZRgBIAEoCRISCgpieXRlc19kb25lGAIgASgEEhMKC2J5dGVzX3RvdGFsGAMgASgEIisKFkNhbmNlbE9wZXJhdGlvblJlcXVlc3QSEQoJb3BlcmF0aW9uGAEgASgJIhkKF0NhbmNlbE9wZXJhdGlvblJlc3BvbnNlIjkKDUZyZWV6ZVJlcXVlc3QSKAoGdGFyZ2V0GAEgASgLMhguY2VkYW5hLmRhZW1vbi52MS5UYXJnZXQiHgoORnJlZXplUmVzcG9uc2USDAoEcGlkcxgBIAMoDSI7Cg9VbmZyZWV6ZVJlcXVlc3QSKAoGdGFyZ2V0GAEgASgLMhguY2VkYW5hLmRhZW1vbi52MS5UYXJnZXQiIAoQVW5mcmVlemVSZXNwb25zZRIMCgRwaWRzGAEgAygNIoQBChBDb250YWluZXJPcHRpb25zEi4KCWNvbnRhaW5lchgBIAEoCzIbLmNlZGFuYS5kYWVtb24udjEuQ29udGFpbmVyEhAKCG5vX3Bpdm90GAIgASgIEhYKDm5vX25ld19rZXlyaW5nGAMgASgIEhYKDnN5c3RlbWRfY2dyb3VwGAQgASgIItQCCgpSdW5SZXF1ZXN0EgwKBHR5cGUYASABKAkSDAoEYXJncxgCIAMoCRILCgNlbnYYAyADKAkSCwoDY3dkGAQgASgJEgsKA2ppZBgFIAEoCRIPCgdhc19yb290GAYgASgIEiYKBXN0ZGlvGAcgASgOMhcuY2VkYW5hLmRhZW1vbi52MS5TdGRpbxILCgNsb2cYCCABKAkSCwoDdHR5GAkgASgIEjAKCHRlcm1pbmFsGAogASgLMh4uY2VkYW5hLmRhZW1vbi52MS5UZXJtaW5hbFNpemUSEgoFdW1hc2sYCyABKA1IAIgBARIRCglwcm9maWxpbmcYDCABKAgSFgoOYXR0YWNoX2ZvbGxvd3MYDSABKAgSNQoJY29udGFpbmVyGA4gASgLMiIuY2VkYW5hLmRhZW1vbi52MS5Db250YWluZXJPcHRpb25zQggKBl91bWFzayJdCgtSdW5SZXNwb25zZRIiCgNqb2IYASABKAsyFS5jZWRhbmEuZGFlbW9uLnYxLkpvYhIqCgdwcm9maWxlGAIgASgLMhkuY2VkYW5hLmRhZW1vbi52MS5Qcm9maWxlImsKDU1hbmFnZVJlcXVlc3QSCwoDcGlkGAEgASgNEgsKA2ppZBgCIAEoCRIQCgh1cGNvbWluZxgDIAEoCBIuCgljb250YWluZXIYBCABKAsyGy5jZWRhbmEuZGFlbW9uLnYxLkNvbnRhaW5lciI0Cg5NYW5hZ2VSZXNwb25zZRIiCgNqb2IYASABKAsyFS5jZWRhbmEuZGFlbW9uLnYxLkpvYiKiAQoNQXR0YWNoUmVxdWVzdBIuCgVzdGFydBgBIAEoCzIdLmNlZGFuYS5kYWVtb24udjEuQXR0YWNoU3RhcnRIABIPCgVzdGRpbhgCIAEoDEgAEhMKCXN0ZGluX2VvZhgDIAEoCEgAEjAKBnJlc2l6ZRgEIAEoCzIeLmNlZGFuYS5kYWVtb24udjEuVGVybWluYWxTaXplSABCCQoHbWVzc2FnZSJ7CgtBdHRhY2hTdGFydBIoCgZ0YXJnZXQYASABKAsyGC5jZWRhbmEuZGFlbW9uLnYxLlRhcmdldBIQCghub19zdGRpbhgCIAEoCBIwCgh0ZXJtaW5hbBgDIAEoCzIeLmNlZGFuYS5kYWVtb24udjEuVGVybWluYWxTaXplIp4BCg5BdHRhY2hSZXNwb25zZRIyCgdzdGFydGVkGAEgASgLMh8uY2VkYW5hLmRhZW1vbi52MS5BdHRhY2hTdGFydGVkSAASEAoGc3Rkb3V0GAIgASgMSAASEAoGc3RkZXJyGAMgASgMSAASKQoEZXhpdBgEIAEoCzIZLmNlZGFuYS5kYWVtb24udjEuSm9iRXhpdEgAQgkKB21lc3NhZ2UiKQoNQXR0YWNoU3RhcnRlZBILCgNqaWQYASABKAkSCwoDdHR5GAIgASgIIjYKCkdldFJlcXVlc3QSKAoGdGFyZ2V0GAEgASgLMhguY2VkYW5hLmRhZW1vbi52MS5UYXJnZXQiMQoLR2V0UmVzcG9uc2USIgoDam9iGAEgASgLMhUuY2VkYW5hLmRhZW1vbi52MS5Kb2IiGgoLTGlzdFJlcXVlc3QSCwoDYWxsGAEgASgIIjMKDExpc3RSZXNwb25zZRIjCgRqb2JzGAEgAygLMhUuY2VkYW5hLmRhZW1vbi52MS5Kb2IiOAoLS2lsbFJlcXVlc3QSDAoEamlkcxgBIAMoCRILCgNhbGwYAiABKAgSDgoGc2lnbmFsGAMgASgNIhwKDEtpbGxSZXNwb25zZRIMCgRqaWRzGAEgAygJIj8KDURlbGV0ZVJlcXVlc3QSDAoEamlkcxgBIAMoCRILCgNhbGwYAiABKAgSEwoLY2hlY2twb2ludHMYAyABKAgiHgoORGVsZXRlUmVzcG9uc2USDAoEamlkcxgBIAMoCSIzChRHZXRDaGVja3BvaW50UmVxdWVzdBIKCgJpZBgBIAEoCRIPCgdpbnNwZWN0GAIgASgIIn8KFUdldENoZWNrcG9pbnRSZXNwb25zZRIwCgpjaGVja3BvaW50GAEgASgLMhwuY2VkYW5hLmRhZW1vbi52MS5DaGVja3BvaW50EjQKB2NvbnRlbnQYAiABKAsyIy5jZWRhbmEuZGFlbW9uLnYxLkNoZWNrcG9pbnRDb250ZW50IksKEUNoZWNrcG9pbnRDb250ZW50EjYKCXByb2Nlc3NlcxgBIAMoCzIjLmNlZGFuYS5kYWVtb24udjEuQ2hlY2twb2ludFByb2Nlc3MioAIKEUNoZWNrcG9pbnRQcm9jZXNzEgsKA3BpZBgBIAEoDRIMCgRwcGlkGAIgASgNEgwKBHBnaWQYAyABKA0SCwoDc2lkGAQgASgNEg8KB3RocmVhZHMYBSADKA0SDAoEY29tbRgGIAEoCRINCgVzdGF0ZRgHIAEoCRILCgN1aWQYCCABKA0SCwoDZ2lkGAkgASgNEgsKA2V4ZRgKIAEoCRILCgNjd2QYCyABKAkSNQoIbWFwcGluZ3MYDCADKAsyIy5jZWRhbmEuZGFlbW9uLnYxLkNoZWNrcG9pbnRNYXBwaW5nEi8KBWZpbGVzGA0gAygLMiAuY2VkYW5hLmRhZW1vbi52MS5DaGVja3BvaW50RmlsZRILCgNyc3MYDiABKAQiXwoRQ2hlY2twb2ludE1hcHBpbmcSDQoFc3RhcnQYASABKAQSCwoDZW5kGAIgASgEEhMKC3Blcm1pc3Npb25zGAMgASgJEgwKBHBhdGgYBCABKAkSCwoDcnNzGAUgASgEIngKDkNoZWNrcG9pbnRGaWxlEgoKAmZkGAEgASgNEgwKBHR5cGUYAiABKAkSDAoEbmFtZRgDIAEoCRIQCghwb3NpdGlvbhgEIAEoBBINCgVzdGF0ZRgFIAEoCRINCgVsb2NhbBgGIAEoCRIOCgZyZW1vdGUYByABKAkiJQoWTGlzdENoZWNrcG9pbnRzUmVxdWVzdBILCgNqaWQYASABKAkiTAoXTGlzdENoZWNrcG9pbnRzUmVzcG9uc2USMQoLY2hlY2twb2ludHMYASADKAsyHC5jZWRhbmEuZGFlbW9uLnYxLkNoZWNrcG9pbnQiJQoXRGVsZXRlQ2hlY2twb2ludFJlcXVlc3QSCgoCaWQYASABKAkiTAoYRGVsZXRlQ2hlY2twb2ludFJlc3BvbnNlEjAKCmNoZWNrcG9pbnQYASABKAsyHC5jZWRhbmEuZGFlbW9uLnYxLkNoZWNrcG9pbnQiVAoXVmVyaWZ5Q2hlY2twb2ludFJlcXVlc3QSDAoCaWQYASABKAlIABIOCgRwYXRoGAIgASgJSAASEQoJb3BlcmF0aW9uGAMgASgJQggKBnNvdXJjZSJGChhWZXJpZnlDaGVja3BvaW50UmVzcG9uc2USDAoEcGF0aBgBIAEoCRINCgVmaWxlcxgCIAEoBBINCgVieXRlcxgDIAEoBCIkChZSZXRyeUNoZWNrcG9pbnRSZXF1ZXN0EgoKAmlkGAEgASgJIksKF1JldHJ5Q2hlY2twb2ludFJlc3BvbnNlEjAKCmNoZWNrcG9pbnQYASABKAsyHC5jZWRhbmEuZGFlbW9uLnYxLkNoZWNrcG9pbnQiZgoMUXVlcnlSZXF1ZXN0EgwKBHR5cGUYASABKAkSKQoHdGFyZ2V0cxgCIAMoCzIYLmNlZGFuYS5kYWVtb24udjEuVGFyZ2V0EgwKBHRyZWUYAyABKAgSDwoHaW5zcGVjdBgEIAEoCCJ2Cg1RdWVyeVJlc3BvbnNlEjAKCXByb2Nlc3NlcxgBIAMoCzIdLmNlZGFuYS5kYWVtb24udjEuUHJvY2Vzc0luZm8SMwoKY29udGFpbmVycxgCIAMoCzIfLmNlZGFuYS5kYWVtb24udjEuQ29udGFpbmVySW5mbyKuAwoNQ29udGFpbmVySW5mbxIuCgljb250YWluZXIYASABKAsyGy5jZWRhbmEuZGFlbW9uLnYxLkNvbnRhaW5lchILCgNwaWQYAiABKA0SDgoGc3RhdHVzGAMgASgJEg4KBnJvb3RmcxgEIAEoCRINCgVpbWFnZRgFIAEoCRJDCgpuYW1lc3BhY2VzGAYgAygLMi8uY2VkYW5hLmRhZW1vbi52MS5Db250YWluZXJJbmZvLk5hbWVzcGFjZXNFbnRyeRI9CgdjZ3JvdXBzGAcgAygLMiwuY2VkYW5hLmRhZW1vbi52MS5Db250YWluZXJJbmZvLkNncm91cHNFbnRyeRINCgVvd25lchgIIAEoCRIuCgpjcmVhdGVkX2F0GAkgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBILCgNqaWQYCiABKAkaMQoPTmFtZXNwYWNlc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEaLgoMQ2dyb3Vwc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEikwMKC1Byb2Nlc3NJbmZvEgsKA3BpZBgBIAEoDRIMCgRwcGlkGAIgASgNEgwKBHBnaWQYAyABKA0SCwoDc2lkGAQgASgNEgwKBGNvbW0YBSABKAkSDAoEYXJncxgGIAMoCRIOCgZzdGF0dXMYByABKAkSCwoDdWlkGAggASgNEgsKA2dpZBgJIAEoDRILCgNleGUYCiABKAkSCwoDY3dkGAsgASgJEgwKBHJvb3QYDCABKAkSDwoHdGhyZWFkcxgNIAEoDRILCgNyc3MYDiABKAQSLgoKc3RhcnRlZF9hdBgPIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEgoKbmFtZXNwYWNlcxgQIAMoCRIPCgdjZ3JvdXBzGBEgAygJEgsKA2ppZBgSIAEoCRIpCgVmaWxlcxgTIAMoCzIaLmNlZGFuYS5kYWVtb24udjEuT3BlbkZpbGUSNQoIbWFwcGluZ3MYFCADKAsyIy5jZWRhbmEuZGFlbW9uLnYxLkNoZWNrcG9pbnRNYXBwaW5nIiYKCE9wZW5GaWxlEgoKAmZkGAEgASgNEg4KBnRhcmdldBgCIAEoCSIiChJIZWFsdGhDaGVja1JlcXVlc3QSDAoEZnVsbBgBIAEoCCJHChNIZWFsdGhDaGVja1Jlc3BvbnNlEjAKBWl0ZW1zGAEgAygLMiEuY2VkYW5hLmRhZW1vbi52MS5IZWFsdGhDaGVja0l0ZW0igQEKD0hlYWx0aENoZWNrSXRlbRIRCgljb21wb25lbnQYASABKAkSDAoEbmFtZRgCIAEoCRINCgV2YWx1ZRgDIAEoCRIuCgZzdGF0dXMYBCABKA4yHi5jZWRhbmEuZGFlbW9uLnYxLkhlYWx0aFN0YXR1cxIOCgZyZW1lZHkYBSABKAkqQwoFU3RkaW8SFQoRU1RESU9fVU5TUEVDSUZJRUQQABINCglTVERJT19MT0cQARIUChBTVERJT19BVFRBQ0hBQkxFEAIqeQoMSGVhbHRoU3RhdHVzEh0KGUhFQUxUSF9TVEFUVVNfVU5TUEVDSUZJRUQQABIUChBIRUFMVEhfU1RBVFVTX09LEAESGQoVSEVBTFRIX1NUQVRVU19XQVJOSU5HEAISGQoVSEVBTFRIX1NUQVRVU19GQUlMVVJFEAMyxA0KDURhZW1vblNlcnZpY2USRQoERHVtcBIdLmNlZGFuYS5kYWVtb24udjEuRHVtcFJlcXVlc3QaHi5jZWRhbmEuZGFlbW9uLnYxLkR1bXBSZXNwb25zZRJOCgdSZXN0b3JlEiAuY2VkYW5hLmRhZW1vbi52MS5SZXN0b3JlUmVxdWVzdBohLmNlZGFuYS5kYWVtb24udjEuUmVzdG9yZVJlc3BvbnNlEmUKDldhdGNoT3BlcmF0aW9uEicuY2VkYW5hLmRhZW1vbi52MS5XYXRjaE9wZXJhdGlvblJlcXVlc3QaKC5jZWRhbmEuZGFlbW9uLnYxLldhdGNoT3BlcmF0aW9uUmVzcG9uc2UwARJmCg9DYW5jZWxPcGVyYXRpb24SKC5jZWRhbmEuZGFlbW9uLnYxLkNhbmNlbE9wZXJhdGlvblJlcXVlc3QaKS5jZWRhbmEuZGFlbW9uLnYxLkNhbmNlbE9wZXJhdGlvblJlc3BvbnNlEksKBkZyZWV6ZRIfLmNlZGFuYS5kYWVtb24udjEuRnJlZXplUmVxdWVzdBogLmNlZGFuYS5kYWVtb24udjEuRnJlZXplUmVzcG9uc2USUQoIVW5mcmVlemUSIS5jZWRhbmEuZGFlbW9uLnYxLlVuZnJlZXplUmVxdWVzdBoiLmNlZGFuYS5kYWVtb24udjEuVW5mcmVlemVSZXNwb25zZRJCCgNSdW4SHC5jZWRhbmEuZGFlbW9uLnYxLlJ1blJlcXVlc3QaHS5jZWRhbmEuZGFlbW9uLnYxLlJ1blJlc3BvbnNlEksKBk1hbmFnZRIfLmNlZGFuYS5kYWVtb24udjEuTWFuYWdlUmVxdWVzdBogLmNlZGFuYS5kYWVtb24udjEuTWFuYWdlUmVzcG9uc2USTwoGQXR0YWNoEh8uY2VkYW5hLmRhZW1vbi52MS5BdHRhY2hSZXF1ZXN0GiAuY2VkYW5hLmRhZW1vbi52MS5BdHRhY2hSZXNwb25zZSgBMAESQgoDR2V0EhwuY2VkYW5hLmRhZW1vbi52MS5HZXRSZXF1ZXN0Gh0uY2VkYW5hLmRhZW1vbi52MS5HZXRSZXNwb25zZRJFCgRMaXN0Eh0uY2VkYW5hLmRhZW1vbi52MS5MaXN0UmVxdWVzdBoeLmNlZGFuYS5kYWVtb24udjEuTGlzdFJlc3BvbnNlEkUKBEtpbGwSHS5jZWRhbmEuZGFlbW9uLnYxLktpbGxSZXF1ZXN0Gh4uY2VkYW5hLmRhZW1vbi52MS5LaWxsUmVzcG9uc2USSwoGRGVsZXRlEh8uY2VkYW5hLmRhZW1vbi52MS5EZWxldGVSZXF1ZXN0GiAuY2VkYW5hLmRhZW1vbi52MS5EZWxldGVSZXNwb25zZRJgCg1HZXRDaGVja3BvaW50EiYuY2VkYW5hLmRhZW1vbi52MS5HZXRDaGVja3BvaW50UmVxdWVzdBonLmNlZGFuYS5kYWVtb24udjEuR2V0Q2hlY2twb2ludFJlc3BvbnNlEmYKD0xpc3RDaGVja3BvaW50cxIoLmNlZGFuYS5kYWVtb24udjEuTGlzdENoZWNrcG9pbnRzUmVxdWVzdBopLmNlZGFuYS5kYWVtb24udjEuTGlzdENoZWNrcG9pbnRzUmVzcG9uc2USaQoQRGVsZXRlQ2hlY2twb2ludBIpLmNlZGFuYS5kYWVtb24udjEuRGVsZXRlQ2hlY2twb2ludFJlcXVlc3QaKi5jZWRhbmEuZGFlbW9uLnYxLkRlbGV0ZUNoZWNrcG9pbnRSZXNwb25zZRJpChBWZXJpZnlDaGVja3BvaW50EikuY2VkYW5hLmRhZW1vbi52MS5WZXJpZnlDaGVja3BvaW50UmVxdWVzdBoqLmNlZGFuYS5kYWVtb24udjEuVmVyaWZ5Q2hlY2twb2ludFJlc3BvbnNlEmYKD1JldHJ5Q2hlY2twb2ludBIoLmNlZGFuYS5kYWVtb24udjEuUmV0cnlDaGVja3BvaW50UmVxdWVzdBopLmNlZGFuYS5kYWVtb24udjEuUmV0cnlDaGVja3BvaW50UmVzcG9uc2USSAoFUXVlcnkSHi5jZWRhbmEuZGFlbW9uLnYxLlF1ZXJ5UmVxdWVzdBofLmNlZGFuYS5kYWVtb24udjEuUXVlcnlSZXNwb25zZRJaCgtIZWFsdGhDaGVjaxIkLmNlZGFuYS5kYWVtb24udjEuSGVhbHRoQ2hlY2tSZXF1ZXN0GiUuY2VkYW5hLmRhZW1vbi52MS5IZWFsdGhDaGVja1Jlc3BvbnNlYgZwcm90bzM", [file_cedana_daemon_v1_job, file_google_protobuf_timestamp]);
 
 /**
  * A process or job to act on.
@@ -41,6 +41,14 @@ export type Target = Message<"cedana.daemon.v1.Target"> & {
      */
     value: string;
     case: "jid";
+  } | {
+    /**
+     * A container, whoever started it.
+     *
+     * @generated from field: cedana.daemon.v1.Container container = 3;
+     */
+    value: Container;
+    case: "container";
   } | { case: undefined; value?: undefined };
 };
 
@@ -315,6 +323,13 @@ export type RestoreRequest = Message<"cedana.daemon.v1.RestoreRequest"> & {
    * @generated from field: string operation = 10;
    */
   operation: string;
+
+  /**
+   * Of a container's checkpoint: how it comes back; what is empty is as it was.
+   *
+   * @generated from field: cedana.daemon.v1.ContainerOptions container = 11;
+   */
+  container?: ContainerOptions | undefined;
 };
 
 /**
@@ -499,11 +514,47 @@ export const UnfreezeResponseSchema: GenMessage<UnfreezeResponse> = /*@__PURE__*
   messageDesc(file_cedana_daemon_v1_daemon, 14);
 
 /**
+ * How a container is started or restored.
+ *
+ * @generated from message cedana.daemon.v1.ContainerOptions
+ */
+export type ContainerOptions = Message<"cedana.daemon.v1.ContainerOptions"> & {
+  /**
+   * @generated from field: cedana.daemon.v1.Container container = 1;
+   */
+  container?: Container | undefined;
+
+  /**
+   * runc's flags of these names.
+   *
+   * @generated from field: bool no_pivot = 2;
+   */
+  noPivot: boolean;
+
+  /**
+   * @generated from field: bool no_new_keyring = 3;
+   */
+  noNewKeyring: boolean;
+
+  /**
+   * @generated from field: bool systemd_cgroup = 4;
+   */
+  systemdCgroup: boolean;
+};
+
+/**
+ * Describes the message cedana.daemon.v1.ContainerOptions.
+ * Use `create(ContainerOptionsSchema)` to create a new message.
+ */
+export const ContainerOptionsSchema: GenMessage<ContainerOptions> = /*@__PURE__*/
+  messageDesc(file_cedana_daemon_v1_daemon, 15);
+
+/**
  * @generated from message cedana.daemon.v1.RunRequest
  */
 export type RunRequest = Message<"cedana.daemon.v1.RunRequest"> & {
   /**
-   * "process"; empty means the same.
+   * "process", which empty means too, or "runc".
    *
    * @generated from field: string type = 1;
    */
@@ -586,6 +637,13 @@ export type RunRequest = Message<"cedana.daemon.v1.RunRequest"> & {
    * @generated from field: bool attach_follows = 13;
    */
   attachFollows: boolean;
+
+  /**
+   * Of type "runc": which bundle, under which id. Its config.json says what args, env, cwd and tty say of a process.
+   *
+   * @generated from field: cedana.daemon.v1.ContainerOptions container = 14;
+   */
+  container?: ContainerOptions | undefined;
 };
 
 /**
@@ -593,7 +651,7 @@ export type RunRequest = Message<"cedana.daemon.v1.RunRequest"> & {
  * Use `create(RunRequestSchema)` to create a new message.
  */
 export const RunRequestSchema: GenMessage<RunRequest> = /*@__PURE__*/
-  messageDesc(file_cedana_daemon_v1_daemon, 15);
+  messageDesc(file_cedana_daemon_v1_daemon, 16);
 
 /**
  * @generated from message cedana.daemon.v1.RunResponse
@@ -615,7 +673,7 @@ export type RunResponse = Message<"cedana.daemon.v1.RunResponse"> & {
  * Use `create(RunResponseSchema)` to create a new message.
  */
 export const RunResponseSchema: GenMessage<RunResponse> = /*@__PURE__*/
-  messageDesc(file_cedana_daemon_v1_daemon, 16);
+  messageDesc(file_cedana_daemon_v1_daemon, 17);
 
 /**
  * @generated from message cedana.daemon.v1.ManageRequest
@@ -632,9 +690,18 @@ export type ManageRequest = Message<"cedana.daemon.v1.ManageRequest"> & {
   jid: string;
 
   /**
+   * Wait until the container is there; a process has no name before it exists.
+   *
    * @generated from field: bool upcoming = 3;
    */
   upcoming: boolean;
+
+  /**
+   * A container instead of a pid.
+   *
+   * @generated from field: cedana.daemon.v1.Container container = 4;
+   */
+  container?: Container | undefined;
 };
 
 /**
@@ -642,7 +709,7 @@ export type ManageRequest = Message<"cedana.daemon.v1.ManageRequest"> & {
  * Use `create(ManageRequestSchema)` to create a new message.
  */
 export const ManageRequestSchema: GenMessage<ManageRequest> = /*@__PURE__*/
-  messageDesc(file_cedana_daemon_v1_daemon, 17);
+  messageDesc(file_cedana_daemon_v1_daemon, 18);
 
 /**
  * @generated from message cedana.daemon.v1.ManageResponse
@@ -659,7 +726,7 @@ export type ManageResponse = Message<"cedana.daemon.v1.ManageResponse"> & {
  * Use `create(ManageResponseSchema)` to create a new message.
  */
 export const ManageResponseSchema: GenMessage<ManageResponse> = /*@__PURE__*/
-  messageDesc(file_cedana_daemon_v1_daemon, 18);
+  messageDesc(file_cedana_daemon_v1_daemon, 19);
 
 /**
  * @generated from message cedana.daemon.v1.AttachRequest
@@ -706,7 +773,7 @@ export type AttachRequest = Message<"cedana.daemon.v1.AttachRequest"> & {
  * Use `create(AttachRequestSchema)` to create a new message.
  */
 export const AttachRequestSchema: GenMessage<AttachRequest> = /*@__PURE__*/
-  messageDesc(file_cedana_daemon_v1_daemon, 19);
+  messageDesc(file_cedana_daemon_v1_daemon, 20);
 
 /**
  * @generated from message cedana.daemon.v1.AttachStart
@@ -735,7 +802,7 @@ export type AttachStart = Message<"cedana.daemon.v1.AttachStart"> & {
  * Use `create(AttachStartSchema)` to create a new message.
  */
 export const AttachStartSchema: GenMessage<AttachStart> = /*@__PURE__*/
-  messageDesc(file_cedana_daemon_v1_daemon, 20);
+  messageDesc(file_cedana_daemon_v1_daemon, 21);
 
 /**
  * @generated from message cedana.daemon.v1.AttachResponse
@@ -778,7 +845,7 @@ export type AttachResponse = Message<"cedana.daemon.v1.AttachResponse"> & {
  * Use `create(AttachResponseSchema)` to create a new message.
  */
 export const AttachResponseSchema: GenMessage<AttachResponse> = /*@__PURE__*/
-  messageDesc(file_cedana_daemon_v1_daemon, 21);
+  messageDesc(file_cedana_daemon_v1_daemon, 22);
 
 /**
  * @generated from message cedana.daemon.v1.AttachStarted
@@ -800,7 +867,7 @@ export type AttachStarted = Message<"cedana.daemon.v1.AttachStarted"> & {
  * Use `create(AttachStartedSchema)` to create a new message.
  */
 export const AttachStartedSchema: GenMessage<AttachStarted> = /*@__PURE__*/
-  messageDesc(file_cedana_daemon_v1_daemon, 22);
+  messageDesc(file_cedana_daemon_v1_daemon, 23);
 
 /**
  * @generated from message cedana.daemon.v1.GetRequest
@@ -817,7 +884,7 @@ export type GetRequest = Message<"cedana.daemon.v1.GetRequest"> & {
  * Use `create(GetRequestSchema)` to create a new message.
  */
 export const GetRequestSchema: GenMessage<GetRequest> = /*@__PURE__*/
-  messageDesc(file_cedana_daemon_v1_daemon, 23);
+  messageDesc(file_cedana_daemon_v1_daemon, 24);
 
 /**
  * @generated from message cedana.daemon.v1.GetResponse
@@ -834,7 +901,7 @@ export type GetResponse = Message<"cedana.daemon.v1.GetResponse"> & {
  * Use `create(GetResponseSchema)` to create a new message.
  */
 export const GetResponseSchema: GenMessage<GetResponse> = /*@__PURE__*/
-  messageDesc(file_cedana_daemon_v1_daemon, 24);
+  messageDesc(file_cedana_daemon_v1_daemon, 25);
 
 /**
  * @generated from message cedana.daemon.v1.ListRequest
@@ -853,7 +920,7 @@ export type ListRequest = Message<"cedana.daemon.v1.ListRequest"> & {
  * Use `create(ListRequestSchema)` to create a new message.
  */
 export const ListRequestSchema: GenMessage<ListRequest> = /*@__PURE__*/
-  messageDesc(file_cedana_daemon_v1_daemon, 25);
+  messageDesc(file_cedana_daemon_v1_daemon, 26);
 
 /**
  * @generated from message cedana.daemon.v1.ListResponse
@@ -870,7 +937,7 @@ export type ListResponse = Message<"cedana.daemon.v1.ListResponse"> & {
  * Use `create(ListResponseSchema)` to create a new message.
  */
 export const ListResponseSchema: GenMessage<ListResponse> = /*@__PURE__*/
-  messageDesc(file_cedana_daemon_v1_daemon, 26);
+  messageDesc(file_cedana_daemon_v1_daemon, 27);
 
 /**
  * @generated from message cedana.daemon.v1.KillRequest
@@ -901,7 +968,7 @@ export type KillRequest = Message<"cedana.daemon.v1.KillRequest"> & {
  * Use `create(KillRequestSchema)` to create a new message.
  */
 export const KillRequestSchema: GenMessage<KillRequest> = /*@__PURE__*/
-  messageDesc(file_cedana_daemon_v1_daemon, 27);
+  messageDesc(file_cedana_daemon_v1_daemon, 28);
 
 /**
  * @generated from message cedana.daemon.v1.KillResponse
@@ -918,7 +985,7 @@ export type KillResponse = Message<"cedana.daemon.v1.KillResponse"> & {
  * Use `create(KillResponseSchema)` to create a new message.
  */
 export const KillResponseSchema: GenMessage<KillResponse> = /*@__PURE__*/
-  messageDesc(file_cedana_daemon_v1_daemon, 28);
+  messageDesc(file_cedana_daemon_v1_daemon, 29);
 
 /**
  * @generated from message cedana.daemon.v1.DeleteRequest
@@ -949,7 +1016,7 @@ export type DeleteRequest = Message<"cedana.daemon.v1.DeleteRequest"> & {
  * Use `create(DeleteRequestSchema)` to create a new message.
  */
 export const DeleteRequestSchema: GenMessage<DeleteRequest> = /*@__PURE__*/
-  messageDesc(file_cedana_daemon_v1_daemon, 29);
+  messageDesc(file_cedana_daemon_v1_daemon, 30);
 
 /**
  * @generated from message cedana.daemon.v1.DeleteResponse
@@ -966,7 +1033,7 @@ export type DeleteResponse = Message<"cedana.daemon.v1.DeleteResponse"> & {
  * Use `create(DeleteResponseSchema)` to create a new message.
  */
 export const DeleteResponseSchema: GenMessage<DeleteResponse> = /*@__PURE__*/
-  messageDesc(file_cedana_daemon_v1_daemon, 30);
+  messageDesc(file_cedana_daemon_v1_daemon, 31);
 
 /**
  * @generated from message cedana.daemon.v1.GetCheckpointRequest
@@ -990,7 +1057,7 @@ export type GetCheckpointRequest = Message<"cedana.daemon.v1.GetCheckpointReques
  * Use `create(GetCheckpointRequestSchema)` to create a new message.
  */
 export const GetCheckpointRequestSchema: GenMessage<GetCheckpointRequest> = /*@__PURE__*/
-  messageDesc(file_cedana_daemon_v1_daemon, 31);
+  messageDesc(file_cedana_daemon_v1_daemon, 32);
 
 /**
  * @generated from message cedana.daemon.v1.GetCheckpointResponse
@@ -1012,7 +1079,7 @@ export type GetCheckpointResponse = Message<"cedana.daemon.v1.GetCheckpointRespo
  * Use `create(GetCheckpointResponseSchema)` to create a new message.
  */
 export const GetCheckpointResponseSchema: GenMessage<GetCheckpointResponse> = /*@__PURE__*/
-  messageDesc(file_cedana_daemon_v1_daemon, 32);
+  messageDesc(file_cedana_daemon_v1_daemon, 33);
 
 /**
  * What the images of a checkpoint hold.
@@ -1031,7 +1098,7 @@ export type CheckpointContent = Message<"cedana.daemon.v1.CheckpointContent"> & 
  * Use `create(CheckpointContentSchema)` to create a new message.
  */
 export const CheckpointContentSchema: GenMessage<CheckpointContent> = /*@__PURE__*/
-  messageDesc(file_cedana_daemon_v1_daemon, 33);
+  messageDesc(file_cedana_daemon_v1_daemon, 34);
 
 /**
  * @generated from message cedana.daemon.v1.CheckpointProcess
@@ -1115,7 +1182,7 @@ export type CheckpointProcess = Message<"cedana.daemon.v1.CheckpointProcess"> & 
  * Use `create(CheckpointProcessSchema)` to create a new message.
  */
 export const CheckpointProcessSchema: GenMessage<CheckpointProcess> = /*@__PURE__*/
-  messageDesc(file_cedana_daemon_v1_daemon, 34);
+  messageDesc(file_cedana_daemon_v1_daemon, 35);
 
 /**
  * @generated from message cedana.daemon.v1.CheckpointMapping
@@ -1156,7 +1223,7 @@ export type CheckpointMapping = Message<"cedana.daemon.v1.CheckpointMapping"> & 
  * Use `create(CheckpointMappingSchema)` to create a new message.
  */
 export const CheckpointMappingSchema: GenMessage<CheckpointMapping> = /*@__PURE__*/
-  messageDesc(file_cedana_daemon_v1_daemon, 35);
+  messageDesc(file_cedana_daemon_v1_daemon, 36);
 
 /**
  * @generated from message cedana.daemon.v1.CheckpointFile
@@ -1209,7 +1276,7 @@ export type CheckpointFile = Message<"cedana.daemon.v1.CheckpointFile"> & {
  * Use `create(CheckpointFileSchema)` to create a new message.
  */
 export const CheckpointFileSchema: GenMessage<CheckpointFile> = /*@__PURE__*/
-  messageDesc(file_cedana_daemon_v1_daemon, 36);
+  messageDesc(file_cedana_daemon_v1_daemon, 37);
 
 /**
  * @generated from message cedana.daemon.v1.ListCheckpointsRequest
@@ -1228,7 +1295,7 @@ export type ListCheckpointsRequest = Message<"cedana.daemon.v1.ListCheckpointsRe
  * Use `create(ListCheckpointsRequestSchema)` to create a new message.
  */
 export const ListCheckpointsRequestSchema: GenMessage<ListCheckpointsRequest> = /*@__PURE__*/
-  messageDesc(file_cedana_daemon_v1_daemon, 37);
+  messageDesc(file_cedana_daemon_v1_daemon, 38);
 
 /**
  * @generated from message cedana.daemon.v1.ListCheckpointsResponse
@@ -1247,7 +1314,7 @@ export type ListCheckpointsResponse = Message<"cedana.daemon.v1.ListCheckpointsR
  * Use `create(ListCheckpointsResponseSchema)` to create a new message.
  */
 export const ListCheckpointsResponseSchema: GenMessage<ListCheckpointsResponse> = /*@__PURE__*/
-  messageDesc(file_cedana_daemon_v1_daemon, 38);
+  messageDesc(file_cedana_daemon_v1_daemon, 39);
 
 /**
  * @generated from message cedana.daemon.v1.DeleteCheckpointRequest
@@ -1264,7 +1331,7 @@ export type DeleteCheckpointRequest = Message<"cedana.daemon.v1.DeleteCheckpoint
  * Use `create(DeleteCheckpointRequestSchema)` to create a new message.
  */
 export const DeleteCheckpointRequestSchema: GenMessage<DeleteCheckpointRequest> = /*@__PURE__*/
-  messageDesc(file_cedana_daemon_v1_daemon, 39);
+  messageDesc(file_cedana_daemon_v1_daemon, 40);
 
 /**
  * @generated from message cedana.daemon.v1.DeleteCheckpointResponse
@@ -1281,7 +1348,7 @@ export type DeleteCheckpointResponse = Message<"cedana.daemon.v1.DeleteCheckpoin
  * Use `create(DeleteCheckpointResponseSchema)` to create a new message.
  */
 export const DeleteCheckpointResponseSchema: GenMessage<DeleteCheckpointResponse> = /*@__PURE__*/
-  messageDesc(file_cedana_daemon_v1_daemon, 40);
+  messageDesc(file_cedana_daemon_v1_daemon, 41);
 
 /**
  * @generated from message cedana.daemon.v1.VerifyCheckpointRequest
@@ -1319,7 +1386,7 @@ export type VerifyCheckpointRequest = Message<"cedana.daemon.v1.VerifyCheckpoint
  * Use `create(VerifyCheckpointRequestSchema)` to create a new message.
  */
 export const VerifyCheckpointRequestSchema: GenMessage<VerifyCheckpointRequest> = /*@__PURE__*/
-  messageDesc(file_cedana_daemon_v1_daemon, 41);
+  messageDesc(file_cedana_daemon_v1_daemon, 42);
 
 /**
  * @generated from message cedana.daemon.v1.VerifyCheckpointResponse
@@ -1350,7 +1417,7 @@ export type VerifyCheckpointResponse = Message<"cedana.daemon.v1.VerifyCheckpoin
  * Use `create(VerifyCheckpointResponseSchema)` to create a new message.
  */
 export const VerifyCheckpointResponseSchema: GenMessage<VerifyCheckpointResponse> = /*@__PURE__*/
-  messageDesc(file_cedana_daemon_v1_daemon, 42);
+  messageDesc(file_cedana_daemon_v1_daemon, 43);
 
 /**
  * @generated from message cedana.daemon.v1.RetryCheckpointRequest
@@ -1367,7 +1434,7 @@ export type RetryCheckpointRequest = Message<"cedana.daemon.v1.RetryCheckpointRe
  * Use `create(RetryCheckpointRequestSchema)` to create a new message.
  */
 export const RetryCheckpointRequestSchema: GenMessage<RetryCheckpointRequest> = /*@__PURE__*/
-  messageDesc(file_cedana_daemon_v1_daemon, 43);
+  messageDesc(file_cedana_daemon_v1_daemon, 44);
 
 /**
  * @generated from message cedana.daemon.v1.RetryCheckpointResponse
@@ -1384,14 +1451,14 @@ export type RetryCheckpointResponse = Message<"cedana.daemon.v1.RetryCheckpointR
  * Use `create(RetryCheckpointResponseSchema)` to create a new message.
  */
 export const RetryCheckpointResponseSchema: GenMessage<RetryCheckpointResponse> = /*@__PURE__*/
-  messageDesc(file_cedana_daemon_v1_daemon, 44);
+  messageDesc(file_cedana_daemon_v1_daemon, 45);
 
 /**
  * @generated from message cedana.daemon.v1.QueryRequest
  */
 export type QueryRequest = Message<"cedana.daemon.v1.QueryRequest"> & {
   /**
-   * "process"; empty means the same.
+   * "process", which empty means too, or "runc"; with "runc" and no targets: every container of the runc root given.
    *
    * @generated from field: string type = 1;
    */
@@ -1422,7 +1489,7 @@ export type QueryRequest = Message<"cedana.daemon.v1.QueryRequest"> & {
  * Use `create(QueryRequestSchema)` to create a new message.
  */
 export const QueryRequestSchema: GenMessage<QueryRequest> = /*@__PURE__*/
-  messageDesc(file_cedana_daemon_v1_daemon, 45);
+  messageDesc(file_cedana_daemon_v1_daemon, 46);
 
 /**
  * @generated from message cedana.daemon.v1.QueryResponse
@@ -1432,6 +1499,13 @@ export type QueryResponse = Message<"cedana.daemon.v1.QueryResponse"> & {
    * @generated from field: repeated cedana.daemon.v1.ProcessInfo processes = 1;
    */
   processes: ProcessInfo[];
+
+  /**
+   * Of a query for containers; their processes are above when the tree was asked for.
+   *
+   * @generated from field: repeated cedana.daemon.v1.ContainerInfo containers = 2;
+   */
+  containers: ContainerInfo[];
 };
 
 /**
@@ -1439,7 +1513,83 @@ export type QueryResponse = Message<"cedana.daemon.v1.QueryResponse"> & {
  * Use `create(QueryResponseSchema)` to create a new message.
  */
 export const QueryResponseSchema: GenMessage<QueryResponse> = /*@__PURE__*/
-  messageDesc(file_cedana_daemon_v1_daemon, 46);
+  messageDesc(file_cedana_daemon_v1_daemon, 47);
+
+/**
+ * @generated from message cedana.daemon.v1.ContainerInfo
+ */
+export type ContainerInfo = Message<"cedana.daemon.v1.ContainerInfo"> & {
+  /**
+   * @generated from field: cedana.daemon.v1.Container container = 1;
+   */
+  container?: Container | undefined;
+
+  /**
+   * 0 when it has stopped.
+   *
+   * @generated from field: uint32 pid = 2;
+   */
+  pid: number;
+
+  /**
+   * "created", "running", "paused" or "stopped".
+   *
+   * @generated from field: string status = 3;
+   */
+  status: string;
+
+  /**
+   * @generated from field: string rootfs = 4;
+   */
+  rootfs: string;
+
+  /**
+   * As Docker was given it; empty when nobody here knows.
+   *
+   * @generated from field: string image = 5;
+   */
+  image: string;
+
+  /**
+   * Type of namespace → "pid:[4026532449]", or the path that it joined.
+   *
+   * @generated from field: map<string, string> namespaces = 6;
+   */
+  namespaces: { [key: string]: string };
+
+  /**
+   * Controller → folder; "" is cgroup2.
+   *
+   * @generated from field: map<string, string> cgroups = 7;
+   */
+  cgroups: { [key: string]: string };
+
+  /**
+   * Who looks after it: "shim", "foreground", "supervisor", "detached"; empty when it has stopped.
+   *
+   * @generated from field: string owner = 8;
+   */
+  owner: string;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp created_at = 9;
+   */
+  createdAt?: Timestamp | undefined;
+
+  /**
+   * Job that it is; empty when it is none.
+   *
+   * @generated from field: string jid = 10;
+   */
+  jid: string;
+};
+
+/**
+ * Describes the message cedana.daemon.v1.ContainerInfo.
+ * Use `create(ContainerInfoSchema)` to create a new message.
+ */
+export const ContainerInfoSchema: GenMessage<ContainerInfo> = /*@__PURE__*/
+  messageDesc(file_cedana_daemon_v1_daemon, 48);
 
 /**
  * @generated from message cedana.daemon.v1.ProcessInfo
@@ -1559,7 +1709,7 @@ export type ProcessInfo = Message<"cedana.daemon.v1.ProcessInfo"> & {
  * Use `create(ProcessInfoSchema)` to create a new message.
  */
 export const ProcessInfoSchema: GenMessage<ProcessInfo> = /*@__PURE__*/
-  messageDesc(file_cedana_daemon_v1_daemon, 47);
+  messageDesc(file_cedana_daemon_v1_daemon, 49);
 
 /**
  * @generated from message cedana.daemon.v1.OpenFile
@@ -1581,7 +1731,7 @@ export type OpenFile = Message<"cedana.daemon.v1.OpenFile"> & {
  * Use `create(OpenFileSchema)` to create a new message.
  */
 export const OpenFileSchema: GenMessage<OpenFile> = /*@__PURE__*/
-  messageDesc(file_cedana_daemon_v1_daemon, 48);
+  messageDesc(file_cedana_daemon_v1_daemon, 50);
 
 /**
  * @generated from message cedana.daemon.v1.HealthCheckRequest
@@ -1600,7 +1750,7 @@ export type HealthCheckRequest = Message<"cedana.daemon.v1.HealthCheckRequest"> 
  * Use `create(HealthCheckRequestSchema)` to create a new message.
  */
 export const HealthCheckRequestSchema: GenMessage<HealthCheckRequest> = /*@__PURE__*/
-  messageDesc(file_cedana_daemon_v1_daemon, 49);
+  messageDesc(file_cedana_daemon_v1_daemon, 51);
 
 /**
  * @generated from message cedana.daemon.v1.HealthCheckResponse
@@ -1617,7 +1767,7 @@ export type HealthCheckResponse = Message<"cedana.daemon.v1.HealthCheckResponse"
  * Use `create(HealthCheckResponseSchema)` to create a new message.
  */
 export const HealthCheckResponseSchema: GenMessage<HealthCheckResponse> = /*@__PURE__*/
-  messageDesc(file_cedana_daemon_v1_daemon, 50);
+  messageDesc(file_cedana_daemon_v1_daemon, 52);
 
 /**
  * @generated from message cedana.daemon.v1.HealthCheckItem
@@ -1662,7 +1812,7 @@ export type HealthCheckItem = Message<"cedana.daemon.v1.HealthCheckItem"> & {
  * Use `create(HealthCheckItemSchema)` to create a new message.
  */
 export const HealthCheckItemSchema: GenMessage<HealthCheckItem> = /*@__PURE__*/
-  messageDesc(file_cedana_daemon_v1_daemon, 51);
+  messageDesc(file_cedana_daemon_v1_daemon, 53);
 
 /**
  * Where a job's output goes.

@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file cedana/daemon/v1/job.proto.
  */
 export const file_cedana_daemon_v1_job: GenFile = /*@__PURE__*/
-  fileDesc("ChpjZWRhbmEvZGFlbW9uL3YxL2pvYi5wcm90bxIQY2VkYW5hLmRhZW1vbi52MSLNAgoDSm9iEgsKA2ppZBgBIAEoCRIMCgR0eXBlGAIgASgJEgsKA3BpZBgDIAEoDRIOCgZzdGF0dXMYBCABKAkSCwoDZ3B1GAUgASgIEgsKA3VpZBgGIAEoDRILCgNnaWQYByABKA0SDAoEYXJncxgIIAMoCRILCgNjd2QYCSABKAkSCwoDbG9nGAogASgJEhIKCmF0dGFjaGFibGUYCyABKAgSCwoDdHR5GAwgASgIEgwKBGhvc3QYDSABKAkSLgoKY3JlYXRlZF9hdBgOIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASJwoEZXhpdBgPIAEoCzIZLmNlZGFuYS5kYWVtb24udjEuSm9iRXhpdBI3ChFsYXRlc3RfY2hlY2twb2ludBgQIAEoCzIcLmNlZGFuYS5kYWVtb24udjEuQ2hlY2twb2ludCJnCgdKb2JFeGl0Eg4KBnN0YXR1cxgBIAEoDRIOCgZzaWduYWwYAiABKA0SJgoCYXQYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhQKDGNoZWNrcG9pbnRlZBgEIAEoCCL2AQoKQ2hlY2twb2ludBIKCgJpZBgBIAEoCRILCgNqaWQYAiABKAkSDAoEdHlwZRgDIAEoCRIuCgpjcmVhdGVkX2F0GAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIMCgRzaXplGAUgASgEEgwKBHBhdGgYBiABKAkSEwoLY29tcHJlc3Npb24YByABKAkSDAoEaG9zdBgIIAEoCRIPCgdzdHJlYW1zGAkgASgNEjAKBXN0YXRlGAogASgOMiEuY2VkYW5hLmRhZW1vbi52MS5DaGVja3BvaW50U3RhdGUSDwoHZmFpbHVyZRgLIAEoCSIpCgRTdGVwEgwKBG5hbWUYASABKAkSEwoLZHVyYXRpb25fdXMYAiABKAQiQgoHUHJvZmlsZRIlCgVzdGVwcxgBIAMoCzIWLmNlZGFuYS5kYWVtb24udjEuU3RlcBIQCgh0b3RhbF91cxgCIAEoBCqJAQoPQ2hlY2twb2ludFN0YXRlEiAKHENIRUNLUE9JTlRfU1RBVEVfVU5TUEVDSUZJRUQQABIZChVDSEVDS1BPSU5UX1NUQVRFX0RPTkUQARIcChhDSEVDS1BPSU5UX1NUQVRFX1BFTkRJTkcQAhIbChdDSEVDS1BPSU5UX1NUQVRFX0ZBSUxFRBADYgZwcm90bzM", [file_google_protobuf_timestamp]);
+  fileDesc("ChpjZWRhbmEvZGFlbW9uL3YxL2pvYi5wcm90bxIQY2VkYW5hLmRhZW1vbi52MSL9AgoDSm9iEgsKA2ppZBgBIAEoCRIMCgR0eXBlGAIgASgJEgsKA3BpZBgDIAEoDRIOCgZzdGF0dXMYBCABKAkSCwoDZ3B1GAUgASgIEgsKA3VpZBgGIAEoDRILCgNnaWQYByABKA0SDAoEYXJncxgIIAMoCRILCgNjd2QYCSABKAkSCwoDbG9nGAogASgJEhIKCmF0dGFjaGFibGUYCyABKAgSCwoDdHR5GAwgASgIEgwKBGhvc3QYDSABKAkSLgoKY3JlYXRlZF9hdBgOIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASJwoEZXhpdBgPIAEoCzIZLmNlZGFuYS5kYWVtb24udjEuSm9iRXhpdBI3ChFsYXRlc3RfY2hlY2twb2ludBgQIAEoCzIcLmNlZGFuYS5kYWVtb24udjEuQ2hlY2twb2ludBIuCgljb250YWluZXIYESABKAsyGy5jZWRhbmEuZGFlbW9uLnYxLkNvbnRhaW5lciJDCglDb250YWluZXISDAoEdHlwZRgBIAEoCRIKCgJpZBgCIAEoCRIMCgRyb290GAMgASgJEg4KBmJ1bmRsZRgEIAEoCSJnCgdKb2JFeGl0Eg4KBnN0YXR1cxgBIAEoDRIOCgZzaWduYWwYAiABKA0SJgoCYXQYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhQKDGNoZWNrcG9pbnRlZBgEIAEoCCL2AQoKQ2hlY2twb2ludBIKCgJpZBgBIAEoCRILCgNqaWQYAiABKAkSDAoEdHlwZRgDIAEoCRIuCgpjcmVhdGVkX2F0GAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIMCgRzaXplGAUgASgEEgwKBHBhdGgYBiABKAkSEwoLY29tcHJlc3Npb24YByABKAkSDAoEaG9zdBgIIAEoCRIPCgdzdHJlYW1zGAkgASgNEjAKBXN0YXRlGAogASgOMiEuY2VkYW5hLmRhZW1vbi52MS5DaGVja3BvaW50U3RhdGUSDwoHZmFpbHVyZRgLIAEoCSIpCgRTdGVwEgwKBG5hbWUYASABKAkSEwoLZHVyYXRpb25fdXMYAiABKAQiQgoHUHJvZmlsZRIlCgVzdGVwcxgBIAMoCzIWLmNlZGFuYS5kYWVtb24udjEuU3RlcBIQCgh0b3RhbF91cxgCIAEoBCqJAQoPQ2hlY2twb2ludFN0YXRlEiAKHENIRUNLUE9JTlRfU1RBVEVfVU5TUEVDSUZJRUQQABIZChVDSEVDS1BPSU5UX1NUQVRFX0RPTkUQARIcChhDSEVDS1BPSU5UX1NUQVRFX1BFTkRJTkcQAhIbChdDSEVDS1BPSU5UX1NUQVRFX0ZBSUxFRBADYgZwcm90bzM", [file_google_protobuf_timestamp]);
 
 /**
  * A process or container that the daemon knows by an id of its own.
@@ -127,6 +127,13 @@ export type Job = Message<"cedana.daemon.v1.Job"> & {
    * @generated from field: cedana.daemon.v1.Checkpoint latest_checkpoint = 16;
    */
   latestCheckpoint?: Checkpoint | undefined;
+
+  /**
+   * The container that the job is; absent for a process.
+   *
+   * @generated from field: cedana.daemon.v1.Container container = 17;
+   */
+  container?: Container | undefined;
 };
 
 /**
@@ -135,6 +142,48 @@ export type Job = Message<"cedana.daemon.v1.Job"> & {
  */
 export const JobSchema: GenMessage<Job> = /*@__PURE__*/
   messageDesc(file_cedana_daemon_v1_job, 0);
+
+/**
+ * Which container, to whoever runs it.
+ *
+ * @generated from message cedana.daemon.v1.Container
+ */
+export type Container = Message<"cedana.daemon.v1.Container"> & {
+  /**
+   * "runc".
+   *
+   * @generated from field: string type = 1;
+   */
+  type: string;
+
+  /**
+   * Its id, or in a request an unambiguous beginning of it.
+   *
+   * @generated from field: string id = 2;
+   */
+  id: string;
+
+  /**
+   * runc: the folder of its containers' state (--root); empty: runc's own default.
+   *
+   * @generated from field: string root = 3;
+   */
+  root: string;
+
+  /**
+   * runc: the folder of config.json and, most often, of its root file system. Empty in a request: as it is.
+   *
+   * @generated from field: string bundle = 4;
+   */
+  bundle: string;
+};
+
+/**
+ * Describes the message cedana.daemon.v1.Container.
+ * Use `create(ContainerSchema)` to create a new message.
+ */
+export const ContainerSchema: GenMessage<Container> = /*@__PURE__*/
+  messageDesc(file_cedana_daemon_v1_job, 1);
 
 /**
  * How a job ended.
@@ -174,7 +223,7 @@ export type JobExit = Message<"cedana.daemon.v1.JobExit"> & {
  * Use `create(JobExitSchema)` to create a new message.
  */
 export const JobExitSchema: GenMessage<JobExit> = /*@__PURE__*/
-  messageDesc(file_cedana_daemon_v1_job, 1);
+  messageDesc(file_cedana_daemon_v1_job, 2);
 
 /**
  * A published checkpoint.
@@ -257,7 +306,7 @@ export type Checkpoint = Message<"cedana.daemon.v1.Checkpoint"> & {
  * Use `create(CheckpointSchema)` to create a new message.
  */
 export const CheckpointSchema: GenMessage<Checkpoint> = /*@__PURE__*/
-  messageDesc(file_cedana_daemon_v1_job, 2);
+  messageDesc(file_cedana_daemon_v1_job, 3);
 
 /**
  * How long one step of an operation took.
@@ -283,7 +332,7 @@ export type Step = Message<"cedana.daemon.v1.Step"> & {
  * Use `create(StepSchema)` to create a new message.
  */
 export const StepSchema: GenMessage<Step> = /*@__PURE__*/
-  messageDesc(file_cedana_daemon_v1_job, 3);
+  messageDesc(file_cedana_daemon_v1_job, 4);
 
 /**
  * The steps of an operation, in the order they ran, and their total.
@@ -307,7 +356,7 @@ export type Profile = Message<"cedana.daemon.v1.Profile"> & {
  * Use `create(ProfileSchema)` to create a new message.
  */
 export const ProfileSchema: GenMessage<Profile> = /*@__PURE__*/
-  messageDesc(file_cedana_daemon_v1_job, 4);
+  messageDesc(file_cedana_daemon_v1_job, 5);
 
 /**
  * Whether a checkpoint is where its path says.
