@@ -29,6 +29,18 @@ export interface ManifestStdio {
   flags?: number;
 }
 
+/** The container that was dumped. */
+export interface ManifestContainer {
+  id: string;
+  /** runc's --root. */
+  root: string;
+  bundle: string;
+  /** What init's first three fds were, as `runc restore` wants them in descriptors.json. */
+  descriptors: string[];
+  /** It has a terminal that came to somebody over a console socket. */
+  console: boolean;
+}
+
 export interface ManifestFile {
   name: string;
   /** Bytes. */
@@ -67,6 +79,7 @@ export interface Manifest {
   /** Whoever held the other end of the job's stdin has closed it. */
   stdinEnded: boolean;
   output: JobOutput;
+  container?: ManifestContainer;
   /** Every file beside manifest.json and checksums.json, in the order they are packed. */
   files: ManifestFile[];
   /** The files lie in shards beside it; without, as files or in an archive. */
@@ -116,6 +129,7 @@ export function parseManifest(bytes: Uint8Array, label: string): Manifest {
     stdinEnded: top.boolean("stdinEnded"),
     output: parseOutput(top.object("output")),
     files: parseFiles(top, fail),
+    ...(top.has("container") && { container: parseContainer(top.object("container")) }),
     ...(top.has("shards") && { shards: parseShards(top.object("shards"), fail) }),
   };
 }
@@ -156,6 +170,16 @@ function parseStdio(fields: Fields): ManifestStdio {
 function parseOutput(fields: Fields): JobOutput {
   const kind = fields.oneOf("kind", ["log", "attachable", "none"]);
   return kind === "log" ? { kind, path: fields.string("path") } : { kind };
+}
+
+function parseContainer(fields: Fields): ManifestContainer {
+  return {
+    id: fields.string("id", 255),
+    root: fields.string("root"),
+    bundle: fields.string("bundle"),
+    descriptors: fields.strings("descriptors", 3),
+    console: fields.boolean("console"),
+  };
 }
 
 function parseShards(fields: Fields, fail: Fail): ShardLayout {

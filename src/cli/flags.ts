@@ -107,6 +107,14 @@ export const restoreFlags = {
   },
 } satisfies Flags;
 
+export const checkpointPathFlag = {
+  type: "string",
+  alias: "p",
+  valueHint: "PATH",
+  candidates: "file",
+  description: "the checkpoint: an archive or a folder",
+} as const;
+
 export const gpuFlags = {
   "gpu-enabled": {
     type: "boolean",
@@ -114,6 +122,37 @@ export const gpuFlags = {
     description: "make the job's GPU state part of its checkpoints",
   },
   "gpu-id": { type: "string", valueHint: "ID", description: "GPU controller to use" },
+} satisfies Flags;
+
+/** What every `run` takes. */
+export const runFlags = {
+  ...jobFlags,
+  ...outputFlags,
+  ...pidFileFlag,
+  ...noServerFlag,
+  ...gpuFlags,
+} satisfies Flags;
+
+/** A process's surroundings; a container's are in its config.json. */
+export const surroundingsFlags = {
+  env: {
+    type: "string",
+    repeatable: true,
+    valueHint: "KEY=VAL",
+    description: "add to the job's environment",
+  },
+  "env-file": {
+    type: "string",
+    valueHint: "FILE",
+    candidates: "file",
+    description: "add the KEY=VAL lines of this file",
+  },
+  cwd: {
+    type: "string",
+    valueHint: "DIR",
+    candidates: "folder",
+    description: "folder to run in (default: this one)",
+  },
 } satisfies Flags;
 
 export const pidArgument = { type: "positional", integer: true, min: 1, valueHint: "PID" } as const;

@@ -2,8 +2,8 @@
 import { CedanaError } from "../errors.ts";
 import { type Command, defineCommand } from "./command.ts";
 
-export const supportedTypes = ["process"] as const;
-const laterTypes = ["runc", "containerd"] as const;
+export const supportedTypes = ["process", "runc"] as const;
+const laterTypes = ["containerd"] as const;
 
 export function notSupported(what: string, hint?: string): CedanaError {
   return new CedanaError({ reason: "NOT_SUPPORTED", message: `not supported yet: ${what}`, hint });
@@ -24,9 +24,12 @@ export function laterCommands(verb: string, more: readonly string[] = []): Comma
 }
 
 /** Throws for the first of these flags that was given. */
-export function refuseGiven(given: Record<string, boolean | string | number | undefined>): void {
+export function refuseGiven(
+  given: Record<string, boolean | string | number | undefined>,
+  hint?: string,
+): void {
   for (const [flag, value] of Object.entries(given)) {
     if (value !== undefined && value !== false && value !== 0 && value !== "")
-      throw notSupported(`--${flag}`);
+      throw notSupported(`--${flag}`, hint);
   }
 }

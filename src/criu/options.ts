@@ -19,8 +19,19 @@ export interface CriuFlags {
   criuOpts?: string;
 }
 
+/** What a container needs beside. */
+export interface ContainerFlags {
+  /** Its root file system. */
+  root: string;
+  /** Folder of the cgroup to freeze it by. */
+  freezeCgroup?: string;
+  /** CRIU's words for what holds connections still; absent: its own choice. */
+  networkLock?: string;
+}
+
 export interface DumpCommand extends CriuFlags {
   pid: number;
+  container?: ContainerFlags;
   imagesDir: string;
   workDir: string;
   leaveRunning: boolean;
@@ -76,9 +87,19 @@ function places(command: Places): string[] {
   return args;
 }
 
+/** As runc tells CRIU: devices of a new network namespace are its own to make again. */
+function containerFlags({ root, freezeCgroup, networkLock }: ContainerFlags): string[] {
+  return [
+    ...["--root", root, "--empty-ns", "net"],
+    ...(freezeCgroup === undefined ? [] : ["--freeze-cgroup", freezeCgroup]),
+    ...(networkLock === undefined ? [] : ["--network-lock", networkLock]),
+  ];
+}
+
 /** Arguments after the CRIU binary. */
 export function dumpArguments(command: DumpCommand): string[] {
   const args = ["dump", "-t", String(command.pid), ...places(command), ...flags(command)];
+  if (command.container !== undefined) args.push(...containerFlags(command.container));
   if (command.leaveRunning) args.push("--leave-running");
   if (command.skipInFlight) args.push("--skip-in-flight");
   if (command.actionScript !== undefined) args.push("--action-script", command.actionScript);

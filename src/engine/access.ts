@@ -2,6 +2,8 @@
 import { statSync } from "node:fs";
 import { CedanaError } from "../errors.ts";
 import type { JobRecord } from "../jobs/types.ts";
+import type { RuncContainer } from "../runc/containers.ts";
+import { initOf } from "../runtimes/runc/runc.ts";
 import type { Identity } from "../system/caller.ts";
 import {
   bootId,
@@ -12,6 +14,7 @@ import {
   readStat,
 } from "../system/proc.ts";
 import type { Target } from "./api.ts";
+import { containerOf, findRuncContainer } from "./containers.ts";
 import type { EngineContext } from "./context.ts";
 
 /** Whoever runs the daemon may do with it what he could do without it. */
@@ -112,18 +115,27 @@ export function checkVisible(caller: Identity, pid: number): void {
   });
 }
 
-/** The running process of a target, and the job it is. */
-export function findTarget(
-  context: EngineContext,
-  caller: Identity,
-  target: Target,
-): { job?: JobRecord; stat: ProcStat } {
+export interface FoundTarget {
+  job?: JobRecord;
+  /** Its root process. */
+  stat: ProcStat;
+  /** The container whose init that is. */
+  container?: RuncContainer;
+}
+
+/** The running process of a target, the job it is, and the container. */
+export function findTarget(context: EngineContext, caller: Identity, target: Target): FoundTarget {
   if ("jid" in target) {
     const job = findJob(context, caller, target.jid);
     const stat = readStat(job.process.pid);
     if (stat === undefined || stat.startTime !== job.process.startTime || stat.state === "Z")
       throw halted(job);
-    return { job, stat: findProcess(caller, job.process.pid) };
+    return { job, stat: findProcess(caller, job.process.pid), container: containerOf(job) };
+  }
+  if ("container" in target) {
+    const container = findRuncContainer(caller, target.container);
+    const stat = findProcess(caller, initOf(container));
+    return { job: jobOf(context, stat), stat, container };
   }
   const stat = findProcess(caller, target.pid);
   return { job: jobOf(context, stat), stat };

@@ -6,7 +6,7 @@ import { jobFolder, tailPath } from "../jobs/folder.ts";
 import type { JobExit, JobRecord } from "../jobs/types.ts";
 import { connectSupervisor } from "../supervisor/client.ts";
 import { decodeJson, encodeFrame, encodeJson, type Frame, FrameReader, frame } from "../supervisor/frames.ts";
-import { findJob, findProcess, halted, jobOf } from "./access.ts";
+import { findJob, findTarget, halted } from "./access.ts";
 import type { AttachInput, AttachOptions, AttachOutput } from "./api.ts";
 import { type EngineContext, socketPath } from "./context.ts";
 import { viewJob } from "./view.ts";
@@ -74,13 +74,12 @@ async function isThere(path: string): Promise<boolean> {
 }
 
 function findAttachable(context: EngineContext, { caller, target }: AttachOptions): JobRecord {
-  const job =
-    "jid" in target ? findJob(context, caller, target.jid) : jobOf(context, findProcess(caller, target.pid));
+  const found = "jid" in target ? undefined : findTarget(context, caller, target);
+  const job = "jid" in target ? findJob(context, caller, target.jid) : found?.job;
   if (job === undefined) {
-    const pid = "pid" in target ? target.pid : 0;
     throw new CedanaError({
       reason: "NOT_ATTACHABLE",
-      message: `process ${pid} is no job of ours: its stdin and output are not held here`,
+      message: `process ${found?.stat.pid} is no job of ours: its stdin and output are not held here`,
       hint: "attach works on jobs started or restored with --attach or --attachable",
     });
   }

@@ -8,6 +8,7 @@
 import { readFileSync } from "node:fs";
 import type { CriuIdentity } from "../criu/session.ts";
 import { CedanaError } from "../errors.ts";
+import type { RuncContainer } from "../runc/containers.ts";
 import type { Identity } from "../system/caller.ts";
 import { readCredentials } from "../system/proc.ts";
 import { isPrivileged } from "./access.ts";
@@ -29,7 +30,7 @@ export function restoreIdentity(caller: Identity): CriuIdentity {
 }
 
 /** Throws, before anything is frozen, when the host does not let us dump this tree. */
-export function dumpIdentity(caller: Identity, pids: number[]): CriuIdentity {
+export function dumpIdentity(caller: Identity, pids: number[], container?: RuncContainer): CriuIdentity {
   if (!isPrivileged(caller))
     return { kind: "user", identity: caller, capabilities: [CAP_CHECKPOINT_RESTORE] };
   const capabilities = process.geteuid?.() === 0 ? ownCapabilities() : [];
@@ -39,6 +40,14 @@ export function dumpIdentity(caller: Identity, pids: number[]): CriuIdentity {
   if (onlyOurs || capabilities.includes(CAP_SYS_RESOURCE)) return { kind: "own" };
   // Without CAP_SYS_RESOURCE the kernel shows the limits of a process to its owner only (linux.md).
   const [first] = members;
+  if (container !== undefined && !container.namespaces.some(({ type }) => type === "user")) {
+    throw new CedanaError({
+      reason: "NOT_SUPPORTED",
+      message: `processes of container ${container.id} run as uid ${[...owners].filter(Boolean).join(", ")}, and this host lacks CAP_SYS_RESOURCE`,
+      hint: "run the daemon with CAP_SYS_RESOURCE",
+    });
+  }
+  if (container !== undefined) return { kind: "own" };
   if (owners.size === 1 && first !== undefined) {
     const identity = { uid: first.uids[0] ?? 0, gid: first.gids[0] ?? 0, groups: first.groups };
     return { kind: "user", identity, capabilities };

@@ -14,12 +14,14 @@ import { leavesRunning, optionsFromJson } from "../criu/override.ts";
 import { CriuFailure, type CriuIdentity, criuDump } from "../criu/session.ts";
 import { CedanaError } from "../errors.ts";
 import type { CheckpointRecord, JobRecord, StoringWork } from "../jobs/types.ts";
+import { ownerOf } from "../runc/owner.ts";
 import { runtimeOf } from "../runtimes/registry.ts";
 import { controlSupervisor } from "../supervisor/client.ts";
 import type { Identity } from "../system/caller.ts";
-import { bootId, type ProcStat, readStat } from "../system/proc.ts";
-import { findTarget, findTree } from "./access.ts";
+import { bootId, readStat } from "../system/proc.ts";
+import { type FoundTarget, findTarget, findTree } from "./access.ts";
 import type { DumpOptions } from "./api.ts";
+import { forgetDumped, thaw } from "./container_after.ts";
 import { type EngineContext, socketPath } from "./context.ts";
 import { dumpIdentity } from "./criu_identity.ts";
 import { type Draft, openDraft } from "./draft.ts";
@@ -42,10 +44,10 @@ export async function dump(context: EngineContext, options: DumpOptions): Promis
   const { config } = context;
   const { caller } = options;
   const found = findTarget(context, caller, options.target);
-  const { job, stat } = found;
+  const { job, stat, container } = found;
   using _process = context.locks.take(`process ${stat.pid}`, "dumped");
   using _job = job === undefined ? undefined : context.locks.take(`job ${job.jid}`, "dumped");
-  const runtime = runtimeOf(job?.type ?? options.type);
+  const runtime = runtimeOf(container === undefined ? "process" : "runc");
   const target = targetOf(context, options);
   const async = options.async ?? config.checkpoint.async;
   const id = randomUUID();
@@ -56,7 +58,8 @@ export async function dump(context: EngineContext, options: DumpOptions): Promis
     const leaveRunning = await step("validate", () => staysRunning(context, options));
     const { tree, facts, identity } = await step("inspect", () => {
       const tree = findTree(caller, stat.pid);
-      return { tree, facts: runtime.beforeDump(stat.pid), identity: dumpIdentity(caller, tree) };
+      const facts = runtime.beforeDump(stat.pid, container);
+      return { tree, facts, identity: dumpIdentity(caller, tree, container) };
     });
     const criu = await step("find criu", () => context.criu());
     const work = closing.use(openWorkFolder(context, identity));
@@ -65,7 +68,7 @@ export async function dump(context: EngineContext, options: DumpOptions): Promis
       () =>
         openDraft(context, {
           ...{ target, name: options.name, async, caller, identity, workDir: work.path },
-          prefix: `dump-${runtime.type}-${job?.jid ?? stat.pid}`,
+          prefix: `dump-${runtime.type}-${job?.jid ?? container?.id ?? stat.pid}`,
           signal: operation.signal,
           onBytes: (done, total) => operation.bytes(done, total),
         }),
@@ -80,20 +83,25 @@ export async function dump(context: EngineContext, options: DumpOptions): Promis
       () => {
         if (!draft.stream) operation.measure(pagesWritten(draft.imagesDir, tree));
         return explained(draft, () =>
-          dumpTree(stat, () =>
+          dumpTree(found, () =>
             criuDump(
-              { command: criu.command, identity, imagesDir: draft.imagesDir, workDir: work.path },
+              {
+                command: [...(facts.container?.enter ?? []), ...criu.command],
+                ...{ identity, imagesDir: draft.imagesDir, workDir: work.path },
+              },
               {
                 ...options.criu,
                 pid: stat.pid,
                 leaveRunning,
                 stream: draft.stream,
                 shellJob: options.criu.shellJob ?? facts.shellJob,
+                manageCgroups: cgroupMode(context, identity),
+                ...facts.container?.criu,
                 external: [
                   ...(options.criu.external ?? []),
                   ...(facts.terminal?.key ? [facts.terminal.key] : []),
+                  ...(facts.container?.criu.external ?? []),
                 ],
-                manageCgroups: cgroupMode(context, identity),
                 logLevel: config.criu.log_level,
               },
               // A CRIU that runs as somebody else cannot enter our work folders, and must not be able to write the script.
@@ -109,8 +117,9 @@ export async function dump(context: EngineContext, options: DumpOptions): Promis
         draft.describe({ context, id, job, runtime, caller, criu, identity, facts, stat, held }),
       ),
     );
-    if (leaveRunning) await step("resume", () => dumpTree(stat, () => dumped.finish()));
+    if (leaveRunning) await step("resume", () => dumpTree(found, () => dumped.finish()));
     const made = { id, job, type: runtime.type, caller, target };
+    const owner = container === undefined ? undefined : ownerOf(container.pid);
     const checkpoint = async
       ? await step(
           "stage",
@@ -123,7 +132,8 @@ export async function dump(context: EngineContext, options: DumpOptions): Promis
       await step("release", async () => {
         if (job !== undefined)
           await controlSupervisor(socketPath(context, job.jid), { kind: "checkpointed" });
-        await dumpTree(stat, () => dumped.finish());
+        await dumpTree(found, () => dumped.finish());
+        if (container !== undefined) await forgetDumped(container, owner);
       });
     }
     return { checkpoint, work, ended: leaveRunning ? undefined : job };
@@ -190,15 +200,17 @@ function cgroupMode({ config }: EngineContext, identity: CriuIdentity): string {
   return config.criu.manage_cgroups === "soft" ? "" : config.criu.manage_cgroups;
 }
 
-/** CRIU's reasons, as a sentence about the person's process. */
-async function dumpTree<T>(stat: ProcStat, work: () => Promise<T>): Promise<T> {
+/** CRIU's reasons, as a sentence about the person's process or container. */
+async function dumpTree<T>({ stat, container }: FoundTarget, work: () => Promise<T>): Promise<T> {
   try {
     return await work();
   } catch (error) {
+    if (container !== undefined) thaw(container);
     if (!(error instanceof CriuFailure)) throw error;
     const { reason, why, hint, details } = error.explanation;
     const running = readStat(stat.pid)?.startTime === stat.startTime ? "; it runs on" : "";
-    const message = `cannot dump process ${stat.pid} (${stat.comm}): ${why}${running}`;
+    const what = container === undefined ? `process ${stat.pid} (${stat.comm})` : `container ${container.id}`;
+    const message = `cannot dump ${what}: ${why}${running}`;
     throw new CedanaError({ reason, message, hint, details, cause: error });
   }
 }

@@ -25,7 +25,7 @@ export function createEngine(context: EngineContext): Engine {
       const { value, profile } = await run(context, options);
       return { job: value, profile };
     },
-    manage: async (options) => manage(context, options),
+    manage: (options) => manage(context, options),
     dump: async (options) => {
       const { value, profile } = await dump(context, options);
       return { ...value, profile };

@@ -1,5 +1,5 @@
 /**
- * freeze and unfreeze: SIGSTOP and SIGCONT to the whole tree. A cgroup freezer would be invisible to the processes, but
+ * freeze and unfreeze. A container is paused by its runtime. A process tree gets SIGSTOP and SIGCONT. A cgroup freezer would be invisible to the processes, but
  * needs them moved to a group of their own, which a later dump would have to bring along.
  */
 import { CedanaError } from "../errors.ts";
@@ -7,13 +7,19 @@ import type { Identity } from "../system/caller.ts";
 import { readStat } from "../system/proc.ts";
 import { findTarget, findTree } from "./access.ts";
 import type { Target } from "./api.ts";
+import { runc } from "./container_after.ts";
 import type { EngineContext } from "./context.ts";
 
 /** How often the tree is looked at again for children that were born while it was being stopped. */
 const rounds = 100;
 
-export function freeze(context: EngineContext, caller: Identity, target: Target): number[] {
-  const { stat } = findTarget(context, caller, target);
+export async function freeze(context: EngineContext, caller: Identity, target: Target): Promise<number[]> {
+  const { stat, container } = findTarget(context, caller, target);
+  if (container !== undefined) {
+    if (container.status !== "paused")
+      await runc(["--root", container.root, "pause", container.id], `pause container ${container.id}`);
+    return findTree(caller, stat.pid);
+  }
   for (let round = 0; round < rounds; round++) {
     const running = findTree(caller, stat.pid).filter((pid) => readStat(pid)?.state !== "Z");
     const loose = running.filter((pid) => readStat(pid)?.state !== "T");
@@ -26,8 +32,13 @@ export function freeze(context: EngineContext, caller: Identity, target: Target)
   throw new CedanaError({ reason: "NOT_SUPPORTED", message, hint: "try again" });
 }
 
-export function unfreeze(context: EngineContext, caller: Identity, target: Target): number[] {
-  const { stat } = findTarget(context, caller, target);
+export async function unfreeze(context: EngineContext, caller: Identity, target: Target): Promise<number[]> {
+  const { stat, container } = findTarget(context, caller, target);
+  if (container !== undefined) {
+    if (container.status === "paused")
+      await runc(["--root", container.root, "resume", container.id], `resume container ${container.id}`);
+    return findTree(caller, stat.pid);
+  }
   // Children first: a parent that wakes before them would see them stopped.
   const tree = findTree(caller, stat.pid).filter((pid) => readStat(pid)?.state !== "Z");
   signalAll(tree.toReversed(), "SIGCONT");

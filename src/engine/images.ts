@@ -2,18 +2,29 @@
  * A checkpoint's images, ready for CRIU, by the first of these ways that can be:
  *
  *   folder    a plain folder of this host: CRIU reads it, and it is verified meanwhile
- *   unpacked  a small tar, and an archive that can only be read from its start to its end: into a copy that goes again
+ *   unpacked  a small tar, and an archive that can only be read from its start to its end: into a copy that goes again;
+ *             and whatever a container's runtime restores, which knows of no streams
  *   streamed  everything else: a mover reads it where it is and streams it to CRIU; only the small images are written
  */
 import { randomUUID } from "node:crypto";
-import { closeSync, constants, existsSync, fstatSync, openSync, statfsSync } from "node:fs";
+import {
+  closeSync,
+  constants,
+  copyFileSync,
+  existsSync,
+  fstatSync,
+  linkSync,
+  openSync,
+  readdirSync,
+  statfsSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
-import { dirname } from "node:path";
+import { dirname, join } from "node:path";
 import { createPartial, discard, type PartialCheckpoint } from "../archive/partial.ts";
 import { verifyFolder } from "../archive/verify.ts";
 import type { CriuIdentity } from "../criu/session.ts";
 import { openVerdict, type Verdict } from "../criu/verdict.ts";
-import { CedanaError } from "../errors.ts";
+import { CedanaError, errnoOf } from "../errors.ts";
 import type { Identity } from "../system/caller.ts";
 import { actAs } from "../system/identity.ts";
 import type { CheckpointSource } from "./checkpoint_source.ts";
@@ -41,6 +52,8 @@ export interface ImagesOptions {
   caller: Identity;
   /** Of CRIU; absent: only the small images are asked for, to look into them. */
   identity?: CriuIdentity;
+  /** All of them as files in a folder that is the caller's to add to, and verified before. */
+  asFiles?: boolean;
   signal?: AbortSignal;
   onBytes?: (done: number, total: number) => void;
 }
@@ -48,8 +61,9 @@ export interface ImagesOptions {
 /** The source stays the caller's to close, after the images. */
 export async function openImages(context: EngineContext, options: ImagesOptions): Promise<Images> {
   const { source } = options;
-  if (source.folder !== undefined) return folder(source.folder, options);
-  if (!source.seekable || isSmallTar(source)) return unpacked(context, options);
+  if (source.folder !== undefined)
+    return options.asFiles ? linked(context, source.folder, options) : folder(source.folder, options);
+  if (!source.seekable || isSmallTar(source) || options.asFiles) return unpacked(context, options);
   return options.identity === undefined
     ? extracted(context, options)
     : streamed(context, options, options.identity);
@@ -74,6 +88,26 @@ async function folder(dir: string, { source, caller, identity, signal }: ImagesO
   return { dir, verified: Promise.resolve(), [Symbol.asyncDispose]: nothing };
 }
 
+/** Other names of the same files where the disk allows it, else copies: links by path lead nowhere in a container. */
+async function linked(context: EngineContext, dir: string, options: ImagesOptions): Promise<Images> {
+  const { source, caller, signal } = options;
+  const { path: label, place: from, fds } = source;
+  await move({ verb: "verify", label, from, content: true }, { identity: caller, signal, fds });
+  const places = [dirname(label), ...disksFor(context, label)];
+  return filled(context, { caller, places }, async (partial) => {
+    for (const name of readdirSync(dir)) linkOrCopy(join(dir, name), join(partial.images, name));
+  });
+}
+
+function linkOrCopy(from: string, to: string): void {
+  try {
+    linkSync(from, to);
+  } catch (error) {
+    if (!["EXDEV", "EPERM", "EMLINK"].includes(errnoOf(error) ?? "")) throw error;
+    copyFileSync(from, to, constants.COPYFILE_FICLONE);
+  }
+}
+
 function withVerdict(dir: string, verifying: Promise<unknown>): Images {
   const verdict = openVerdict();
   const verified = verifying.then(() => verdict.decide(true));
@@ -91,20 +125,34 @@ async function unpacked(
   { source, caller, signal, onBytes }: ImagesOptions,
 ): Promise<Images> {
   const { path: label, place: from, fds } = source;
-  const { dir } = context.config.checkpoint;
-  const disks = [dir, dirname(label), tmpdir()].filter((place) => !isRemote(place));
+  const disks = disksFor(context, label);
   const places = isSmallTar(source) && hasRoom(memory) ? [memory, ...disks] : disks;
-  const partial = makeRoom(caller, places);
-  context.store.addPartial(partial.path, caller);
-  const remove = async () => {
-    actAs(caller, () => discard(partial));
-    context.store.removePartial(partial.path);
-  };
-  try {
+  return filled(context, { caller, places }, async (partial) => {
     await move(
       { verb: "unpack", label, from, folder: partial.images, folderLabel: partial.dir },
       { identity: caller, signal, fds, onBytes },
     );
+  });
+}
+
+function disksFor({ config }: EngineContext, label: string): string[] {
+  return [config.checkpoint.dir, dirname(label), tmpdir()].filter((place) => !isRemote(place));
+}
+
+/** A hidden folder in the first of `places` that lets the caller have one, with what `fill` puts into it. */
+async function filled(
+  { store }: EngineContext,
+  { caller, places }: { caller: Identity; places: string[] },
+  fill: (partial: PartialCheckpoint) => Promise<void>,
+): Promise<Images> {
+  const partial = makeRoom(caller, places);
+  store.addPartial(partial.path, caller);
+  const remove = async () => {
+    actAs(caller, () => discard(partial));
+    store.removePartial(partial.path);
+  };
+  try {
+    await fill(partial);
   } catch (error) {
     await remove();
     throw error;

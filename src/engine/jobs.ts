@@ -17,10 +17,12 @@ const SIGCONT = 18;
 
 export function getJob(context: EngineContext, caller: Identity, target: Target): JobView {
   if ("jid" in target) return viewJob(context, findJob(context, caller, target.jid));
-  const { job } = findTarget(context, caller, target);
+  const { job, stat, container } = findTarget(context, caller, target);
   if (job !== undefined) return viewJob(context, job);
-  const hint = `make it one with: cedana manage process ${target.pid}`;
-  throw new CedanaError({ reason: "JOB_NOT_FOUND", message: `process ${target.pid} is no job`, hint });
+  const what = container === undefined ? `process ${stat.pid}` : `container ${container.id}`;
+  const how = container === undefined ? what : `runc ${container.id}`;
+  const hint = `make it one with: cedana manage ${how}`;
+  throw new CedanaError({ reason: "JOB_NOT_FOUND", message: `${what} is no job`, hint });
 }
 
 export function listJobs(

@@ -1,34 +1,74 @@
-/** manage: a process that runs already becomes a job. Its output stays its own, and nobody here is its parent. */
+/** manage: what runs already becomes a job. Its output stays its own, and nobody here is its parent. */
 import { CedanaError } from "../errors.ts";
 import { generateJobId, parseJobId } from "../jobs/names.ts";
+import type { JobContainer } from "../jobs/types.ts";
+import type { RuncContainer } from "../runc/containers.ts";
+import { initOf } from "../runtimes/runc/runc.ts";
 import { bootId, readArgs, readCredentials, readLink } from "../system/proc.ts";
 import { findProcess, jobOf } from "./access.ts";
-import type { Engine, JobView } from "./api.ts";
+import type { ContainerRef, JobView, ManageOptions } from "./api.ts";
+import { findRuncContainer } from "./containers.ts";
 import type { EngineContext } from "./context.ts";
 import { viewJob } from "./view.ts";
 
-export function manage(context: EngineContext, options: Parameters<Engine["manage"]>[0]): JobView {
-  const { caller, type, pid, jid, upcoming } = options;
-  if (upcoming) {
+/** How often a container that is to come is looked for, ms. */
+const lookEvery = 50;
+
+export async function manage(context: EngineContext, options: ManageOptions): Promise<JobView> {
+  const { target } = options;
+  if ("container" in target) {
+    const container = await thereAt(options, target.container);
+    const { id, root, bundle } = container;
+    return record(context, options, { pid: initOf(container), container: { id, root, bundle } });
+  }
+  if (options.upcoming) {
     throw new CedanaError({
       reason: "NOT_SUPPORTED",
       message: "--upcoming is not supported by process: a process has no name before it exists, only a pid",
       hint: "start it with `cedana run process`, or manage it once it runs",
     });
   }
+  return record(context, options, { pid: target.pid });
+}
+
+/** The container; where it is to be waited for, once its program runs. */
+async function thereAt(
+  { caller, upcoming, signal }: ManageOptions,
+  ref: ContainerRef,
+): Promise<RuncContainer> {
+  for (;;) {
+    signal?.throwIfAborted();
+    try {
+      const container = findRuncContainer(caller, ref);
+      if (!upcoming || container.status === "running" || container.status === "paused") return container;
+    } catch (error) {
+      const missing = error instanceof CedanaError && error.reason === "CONTAINER_NOT_FOUND";
+      if (!upcoming || !missing) throw error;
+    }
+    await Bun.sleep(lookEvery);
+  }
+}
+
+function record(
+  context: EngineContext,
+  { caller, jid }: ManageOptions,
+  { pid, container }: { pid: number; container?: JobContainer },
+): JobView {
   const stat = findProcess(caller, pid);
   const known = jobOf(context, stat);
   if (known !== undefined) {
-    throw new CedanaError({ reason: "JOB_EXISTS", message: `process ${pid} is job ${known.jid} already` });
+    const what = container === undefined ? `process ${pid}` : `container ${container.id}`;
+    throw new CedanaError({ reason: "JOB_EXISTS", message: `${what} is job ${known.jid} already` });
   }
-  const credentials = readCredentials(pid);
+  // Whoever its program runs as, a container is its starter's.
+  const credentials = container === undefined ? readCredentials(pid) : undefined;
   const job = {
     jid:
       jid === undefined ? generateJobId((name) => context.store.getJob(name) !== undefined) : parseJobId(jid),
-    type,
+    type: container === undefined ? "process" : "runc",
     uid: credentials?.uids[0] ?? caller.uid,
     gid: credentials?.gids[0] ?? caller.gid,
-    groups: credentials?.groups ?? [],
+    groups: credentials?.groups ?? caller.groups,
     host: context.host,
     process: { pid, startTime: stat.startTime, bootId: bootId() },
     args: readArgs(pid),
@@ -37,6 +77,7 @@ export function manage(context: EngineContext, options: Parameters<Engine["manag
     tty: stat.ttyNr !== 0,
     gpu: false,
     createdAt: Date.now(),
+    ...(container && { container }),
   };
   context.store.insertJob(job);
   return viewJob(context, job);

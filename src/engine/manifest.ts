@@ -89,12 +89,15 @@ export function describeDump(
     stdio: facts.stdio,
     stdinEnded: held?.stdinEnded ?? false,
     output: job?.output ?? { kind: "none" },
+    ...(facts.container && { container: facts.container.manifest }),
     files,
     ...(shards && { shards }),
   };
 }
 
-function ownerOf({ job, stat, caller }: ManifestSource): Identity {
+function ownerOf({ job, stat, caller, facts }: ManifestSource): Identity {
+  // Whoever its program runs as, a container is its starter's.
+  if (facts.container !== undefined) return caller;
   if (job !== undefined) return { uid: job.uid, gid: job.gid, groups: job.groups };
   const credentials = readCredentials(stat.pid);
   if (credentials === undefined) return caller;

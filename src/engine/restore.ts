@@ -12,7 +12,7 @@ import { readPipeData } from "../criu/images/pipe_data.ts";
 import { optionsFromJson } from "../criu/override.ts";
 import { CedanaError } from "../errors.ts";
 import { removeJobFolder } from "../jobs/folder.ts";
-import type { JobOutput, JobRecord, ProcessRef } from "../jobs/types.ts";
+import type { JobContainer, JobOutput, JobRecord, ProcessRef } from "../jobs/types.ts";
 import { runtimeOf } from "../runtimes/registry.ts";
 import type { Replaced, RestoreStart, SupervisorSpec } from "../supervisor/spec.ts";
 import type { Identity } from "../system/caller.ts";
@@ -20,6 +20,7 @@ import { bootId } from "../system/proc.ts";
 import type { JobView, RestoreOptions } from "./api.ts";
 import { openSource } from "./checkpoint_source.ts";
 import { checkCompatible } from "./compatible.ts";
+import { restoreContainerStart, restorePlace } from "./container_restore.ts";
 import { type EngineContext, socketPath } from "./context.ts";
 import { restoreIdentity } from "./criu_identity.ts";
 import { type Images, openImages } from "./images.ts";
@@ -34,7 +35,7 @@ import {
   replacedStdio,
 } from "./restore_plan.ts";
 import { checkCredentials, checkOwner, rightsOf } from "./restore_rights.ts";
-import { prepareFolder } from "./run.ts";
+import { defaultTerminal, prepareFolder } from "./run.ts";
 import { type Finished, runSteps } from "./steps.ts";
 import { waitForSupervisor } from "./supervisor_gone.ts";
 import { viewJob } from "./view.ts";
@@ -80,15 +81,19 @@ export async function restore(
     await using images = await step("images", () =>
       openImages(context, {
         ...{ source: opened, caller, identity, signal },
+        asFiles: manifest.container !== undefined,
         onBytes: (done, total) => operation.bytes(done, total),
       }),
     );
     await step("credentials", () => legible(images, () => checkCredentials(caller, images.dir)));
     await step("pids", async () => {
       if (source.job !== undefined) await waitForSupervisor(context, source.job);
-      await legible(images, () => waitForPids(images.dir));
+      // A container's are its own, in a namespace that is made anew; runc says what is taken in one that is shared.
+      if (manifest.container === undefined) await legible(images, () => waitForPids(images.dir));
     });
     using work = openWorkFolder(context, identity);
+    const { container } = manifest;
+    const place = container && (await step("bundle", () => restorePlace(options, source.job, container)));
     const output = await step(
       "output",
       () => (starter.foreground ? foregroundOutput(options) : outputOf(options, source, manifest)),
@@ -107,13 +112,15 @@ export async function restore(
       log: output.kind === "log" ? output.path : undefined,
       terminal: terminalOf(options, manifest),
       attachFollows: options.attachFollows,
-      start: restoreStart(context, options, {
-        manifest,
-        criu: criu.command,
-        identity,
-        images,
-        workDir: work.path,
-      }),
+      start:
+        place === undefined
+          ? restoreStart(context, options, {
+              ...{ manifest, criu: criu.command, identity, images, workDir: work.path },
+            })
+          : await restoreContainerStart(context, options, {
+              ...{ jid: source.jid, folder, place, manifest, criu: criu.command },
+              ...{ images: images.dir, workDir: work.path },
+            }),
     };
     const process = await step(
       "criu",
@@ -127,7 +134,13 @@ export async function restore(
       },
     );
     const job = await step("record", () =>
-      record(context, source, { manifest, owner: ownerOf(options, manifest), output, process }),
+      record(context, source, {
+        manifest,
+        owner: ownerOf(options, manifest),
+        output,
+        process,
+        container: place?.container,
+      }),
     );
     return viewJob(context, job);
   });
@@ -178,8 +191,8 @@ function removeNewLog({ output: asked }: RestoreOptions, { job }: RestoreSource,
   if (job === undefined && asked === undefined && made.kind === "log") rmSync(made.path, { force: true });
 }
 
-function terminalOf({ terminal }: RestoreOptions, { tty }: Manifest): SupervisorSpec["terminal"] {
-  if (tty === null) return undefined;
+function terminalOf({ terminal }: RestoreOptions, { tty, container }: Manifest): SupervisorSpec["terminal"] {
+  if (tty === null) return container?.console ? (terminal ?? defaultTerminal) : undefined;
   return terminal ?? { rows: tty.rows, cols: tty.cols };
 }
 
@@ -233,17 +246,26 @@ function unreadInput(imagesDir: string, stdio: Replaced[]): string {
 function record(
   { store, host }: EngineContext,
   { jid, job }: RestoreSource,
-  made: { manifest: Manifest; owner: Identity; output: JobOutput; process: ProcessRef },
+  made: {
+    manifest: Manifest;
+    owner: Identity;
+    output: JobOutput;
+    process: ProcessRef;
+    container: JobContainer | undefined;
+  },
 ): JobRecord {
-  const { manifest, owner, output, process } = made;
+  const { manifest, owner, output, process, container } = made;
   if (job !== undefined) {
-    store.updateProcess(jid, process, output);
+    store.updateProcess(jid, process, output, container);
     return store.getJob(jid) ?? { ...job, process, output, exit: undefined };
   }
   const { type, args, cwd } = manifest;
   const tty = manifest.tty !== null;
   const createdAt = Date.now();
-  const fresh = { jid, type, ...owner, host, process, args, cwd, output, tty, gpu: false, createdAt };
+  const fresh = {
+    ...{ jid, type, ...owner, host, process, args, cwd, output, tty, gpu: false, createdAt },
+    ...(container && { container }),
+  };
   store.insertJob(fresh);
   return fresh;
 }

@@ -2,25 +2,30 @@
 import { CedanaError } from "../errors.ts";
 import { createJobFolder, removeJobFolder } from "../jobs/folder.ts";
 import { generateJobId, parseJobId } from "../jobs/names.ts";
-import type { JobOutput, JobRecord } from "../jobs/types.ts";
+import type { JobContainer, JobOutput, JobRecord } from "../jobs/types.ts";
 import { createSocketFolder } from "../supervisor/client.ts";
+import type { RunStart } from "../supervisor/spec.ts";
 import { type Identity, ownIdentity } from "../system/caller.ts";
 import { bootId } from "../system/proc.ts";
 import { isPrivileged } from "./access.ts";
 import { notYet } from "./adopt.ts";
 import type { JobView, OutputChoice, RunOptions, TerminalSize } from "./api.ts";
+import { claimPlace, containerStart } from "./container_start.ts";
+import { checkMayUseContainers, rootOf } from "./containers.ts";
 import { type EngineContext, socketPath } from "./context.ts";
 import { killTree } from "./kill_tree.ts";
 import { createDefaultLog, removeDefaultLog } from "./log.ts";
 import { type Finished, runSteps } from "./steps.ts";
 import { viewJob } from "./view.ts";
 
-const defaultTerminal: TerminalSize = { rows: 24, cols: 80 };
+export const defaultTerminal: TerminalSize = { rows: 24, cols: 80 };
 
 export async function run(context: EngineContext, options: RunOptions): Promise<Finished<JobView>> {
   return runSteps({}, async (step) => {
     const { identity, jid } = await step("validate", () => validate(context, options));
     using _job = context.locks.take(`job ${jid}`, "started");
+    const container = options.type === "runc" ? await step("bundle", () => placeOf(options, jid)) : undefined;
+    const started = container === undefined ? options : { ...options, ...container.asProcess };
     const folder = await step(
       "prepare",
       () => prepareFolder(context, jid),
@@ -36,34 +41,57 @@ export async function run(context: EngineContext, options: RunOptions): Promise<
     // Recorded before it starts: should we die in between, the next daemon knows whom to ask (adopt.ts).
     const job = await step(
       "record",
-      () => record(context, options, { jid, identity, output, process: notYet() }),
+      () =>
+        record(context, started, { jid, identity, output, process: notYet(), container: container?.place }),
       () => void context.store.deleteJob(jid),
     );
-    const started = await step(
+    const running = await step(
       "start",
-      () =>
+      async () =>
         context.supervisors.start({
           jid,
           folder,
           socket: socketPath(context, jid),
           identity,
           log: output.kind === "log" ? output.path : undefined,
-          terminal: options.tty ? (options.terminal ?? defaultTerminal) : undefined,
+          terminal: started.tty ? (options.terminal ?? defaultTerminal) : undefined,
           attachFollows: options.attachFollows,
-          start: {
-            kind: "run",
-            args: options.args,
-            env: options.env,
-            cwd: options.cwd,
-            umask: options.umask,
-          },
+          start:
+            container === undefined
+              ? processStart(options)
+              : await containerStart(context, {
+                  ...{ jid, folder, place: container.place, choices: options.container },
+                  terminal: started.tty,
+                }),
         }),
       (process) => killTree(process, options.caller),
     );
-    const process = { ...started, bootId: bootId() };
+    const process = { ...running, bootId: bootId() };
     await step("record pid", () => context.store.updateProcess(jid, process, output));
     return viewJob(context, { ...job, process });
   });
+}
+
+function processStart({ args, env, cwd, umask }: RunOptions): RunStart {
+  return { kind: "run", args, env, cwd, umask };
+}
+
+/** Where a container is to be, and what its bundle says of what RunOptions say of a process. */
+async function placeOf(
+  { caller, container, output }: RunOptions,
+  jid: string,
+): Promise<{ place: JobContainer; asProcess: Pick<RunOptions, "args" | "cwd" | "tty"> }> {
+  checkMayUseContainers(caller);
+  const place = { id: container?.id ?? jid, root: rootOf(container ?? {}), bundle: container?.bundle ?? "/" };
+  const { process } = await claimPlace(place);
+  if (process.terminal && output.kind === "log") {
+    throw new CedanaError({
+      reason: "INVALID_ARGUMENT",
+      message: `${place.bundle} asks for a terminal (process.terminal), and a job with a log has none`,
+      hint: "run it with --attach or --attachable, or set terminal to false in its config.json",
+    });
+  }
+  return { place, asProcess: { args: process.args, cwd: process.cwd, tty: process.terminal } };
 }
 
 /** Who the job will be, and its name; throws when that is not the caller's to choose, or taken. */
@@ -110,7 +138,8 @@ function record(
     identity,
     output,
     process,
-  }: { jid: string; identity: Identity } & Pick<JobRecord, "output" | "process">,
+    container,
+  }: { jid: string; identity: Identity } & Pick<JobRecord, "output" | "process" | "container">,
 ): JobRecord {
   const job = {
     jid,
@@ -124,6 +153,7 @@ function record(
     tty,
     gpu: false,
     createdAt: Date.now(),
+    ...(container && { container }),
   };
   store.insertJob(job);
   return job;

@@ -4,6 +4,7 @@ import { CedanaError } from "../errors.ts";
 import {
   type CheckpointRecord,
   checkpointStates,
+  type JobContainer,
   type JobExit,
   type JobOutput,
   type JobRecord,
@@ -81,6 +82,10 @@ function outputFromRow(row: JobRow): JobOutput {
   return row.log === null ? { kind: "none" } : { kind: "log", path: row.log };
 }
 
+export function containerToRow(container: JobContainer | undefined): Pick<JobRow, "container"> {
+  return { container: container === undefined ? null : JSON.stringify(container) };
+}
+
 type ExitRow = Pick<JobRow, "exit_status" | "exit_signal" | "exit_at" | "exit_checkpointed">;
 
 export function exitToRow(exit: JobExit | undefined): ExitRow {
@@ -119,7 +124,7 @@ export function jobToRow(job: JobRecord): JobRow {
     gpu: Number(job.gpu),
     created_at: job.createdAt,
     ...exitToRow(job.exit),
-    container: job.container === undefined ? null : JSON.stringify(job.container),
+    ...containerToRow(job.container),
   };
 }
 

@@ -18,6 +18,7 @@ import {
   type CheckpointRow,
   checkpointFromRow,
   checkpointToRow,
+  containerToRow,
   exitToRow,
   type JobRow,
   jobFromRow,
@@ -28,7 +29,15 @@ import {
   processToRow,
   workToRow,
 } from "./rows.ts";
-import type { CheckpointRecord, FileOwner, JobExit, JobOutput, JobRecord, ProcessRef } from "./types.ts";
+import type {
+  CheckpointRecord,
+  FileOwner,
+  JobContainer,
+  JobExit,
+  JobOutput,
+  JobRecord,
+  ProcessRef,
+} from "./types.ts";
 
 /** A checkpoint that is being written, and the process that writes it. */
 export interface PartialCheckpoint {
@@ -94,9 +103,15 @@ export class JobStore implements Disposable {
     }
   }
 
-  /** The job runs (again) as `process`: how it ended before is forgotten. False when there is no such job. */
-  updateProcess(jid: string, process: ProcessRef, output: JobOutput): boolean {
-    const values = { ...processToRow(process), ...outputToRow(output), ...exitToRow(undefined) };
+  /**
+   * The job runs (again) as `process`: how it ended before is forgotten. A container may be another one now; absent: as
+   * it was. False when there is no such job.
+   */
+  updateProcess(jid: string, process: ProcessRef, output: JobOutput, container?: JobContainer): boolean {
+    const values = {
+      ...{ ...processToRow(process), ...outputToRow(output), ...exitToRow(undefined) },
+      ...(container && containerToRow(container)),
+    };
     return this.#update("jobs", values, { jid }) > 0;
   }
 

@@ -2,9 +2,10 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import type { CheckpointContent } from "../criu/images/content.ts";
-import type { JobView } from "../engine/api.ts";
+import type { JobView, Queried } from "../engine/api.ts";
 import {
   type CheckpointContentSchema,
+  type ContainerInfoSchema,
   type HealthCheckItemSchema,
   HealthStatus,
   type ProcessInfoSchema,
@@ -31,6 +32,7 @@ export function job(view: JobView): MessageInitShape<typeof JobSchema> {
     createdAt: timestampFromMs(view.createdAt),
     exit: exit && jobExit(exit),
     latestCheckpoint: latestCheckpoint && checkpoint(latestCheckpoint),
+    container: view.container && { type, ...view.container },
   };
 }
 
@@ -79,6 +81,20 @@ export function processInfo(info: ProcessInfo): MessageInitShape<typeof ProcessI
     rss: BigInt(info.rss),
     startedAt: timestampFromMs(startedAt),
     mappings: info.mappings.map(mapping),
+  };
+}
+
+export function containerInfo(
+  info: Queried["containers"][number],
+): MessageInitShape<typeof ContainerInfoSchema> {
+  const { id, root, bundle, pid, status, rootfs, image, owner, createdAt, jid } = info;
+  return {
+    ...{ pid, status, rootfs, image, jid },
+    container: { type: "runc", id, root, bundle },
+    namespaces: Object.fromEntries(info.namespaces.map(({ type, name }) => [type, name])),
+    cgroups: Object.fromEntries(info.cgroups.map(({ controller, path }) => [controller, path])),
+    owner: owner?.kind ?? "",
+    createdAt: timestampFromMs(createdAt),
   };
 }
 

@@ -1,5 +1,5 @@
 /** The engine with a line in the daemon's log for everything that changes something, and for what failed. */
-import type { Engine } from "../engine/api.ts";
+import type { Engine, JobView, ManageOptions, RestoreOptions, RunOptions, Target } from "../engine/api.ts";
 import { CedanaError, messageOf } from "../errors.ts";
 import type { Identity } from "../system/caller.ts";
 import { tidyWhenIdle } from "./idle.ts";
@@ -29,20 +29,9 @@ export function loggedEngine(engine: Engine, log: RpcLog): Engine {
   const ids = (jids: string[]) => jids.join(", ") || "nothing to do";
   return {
     ...engine,
-    run: (options) =>
-      logged(
-        options.caller,
-        "run",
-        engine.run(options),
-        ({ job }) => `job ${job.jid}, pid ${job.process.pid}`,
-      ),
+    run: (options) => logged(options.caller, runOf(options), engine.run(options), ({ job }) => started(job)),
     manage: (options) =>
-      logged(
-        options.caller,
-        "manage",
-        engine.manage(options),
-        (job) => `job ${job.jid}, pid ${job.process.pid}`,
-      ),
+      logged(options.caller, `manage of ${nameOf(options.target)}`, engine.manage(options), started),
     dump: (options) =>
       logged(
         options.caller,
@@ -55,7 +44,7 @@ export function loggedEngine(engine: Engine, log: RpcLog): Engine {
         options.caller,
         `restore of ${nameOf(options.source)}`,
         engine.restore(options),
-        ({ job, profile }) => `job ${job.jid}, pid ${job.process.pid} in ${Math.round(profile.totalMs)} ms`,
+        ({ job, profile }) => `${started(job)} in ${Math.round(profile.totalMs)} ms`,
       ),
     freeze: (options) =>
       logged(options.caller, `freeze of ${nameOf(options.target)}`, engine.freeze(options), processes),
@@ -70,9 +59,21 @@ export function loggedEngine(engine: Engine, log: RpcLog): Engine {
   };
 }
 
-function nameOf(what: { jid: string } | { pid: number } | { path: string }): string {
+function nameOf(what: Target | ManageOptions["target"] | RestoreOptions["source"]): string {
   if ("jid" in what) return `job ${what.jid}`;
-  return "pid" in what ? `process ${what.pid}` : what.path;
+  if ("pid" in what) return `process ${what.pid}`;
+  if ("path" in what) return what.path;
+  const { type, id, root } = what.container;
+  return `${type} container ${id}${root === undefined ? "" : ` in ${root}`}`;
+}
+
+/** A process's words stay out of it; a container has none, and its bundle tells it. */
+function runOf({ type, container }: RunOptions): string {
+  return container?.bundle === undefined ? "run" : `run of ${type} bundle ${container.bundle}`;
+}
+
+function started({ jid, container, process }: JobView): string {
+  return `job ${jid}${container === undefined ? "" : `, container ${container.id}`}, pid ${process.pid}`;
 }
 
 function processes(pids: number[]): string {

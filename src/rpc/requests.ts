@@ -4,6 +4,7 @@ import type {
   AttachOptions,
   CriuChoices,
   DumpOptions,
+  ManageOptions,
   OutputChoice,
   QueryOptions,
   RestoreOptions,
@@ -29,6 +30,7 @@ import {
   type VerifyCheckpointRequest,
   type WatchOperationRequest,
 } from "../gen/cedana/daemon/v1/daemon_pb.ts";
+import { containerChoices, containerRef, containersRef } from "./containers.ts";
 import * as is from "./validate.ts";
 
 /** What a request says, without what the connection says: who calls, and whether they still wait. */
@@ -38,6 +40,7 @@ const SIGKILL = 9;
 const highestSignal = 64;
 const defaultUmask = 0o022;
 const maxTargets = 1024;
+const queried = ["process", "runc"] as const;
 
 export function target(message: TargetMessage | undefined, field = "target"): Target {
   switch (message?.target.case) {
@@ -45,14 +48,15 @@ export function target(message: TargetMessage | undefined, field = "target"): Ta
       return { pid: is.pid(`${field}.pid`, message.target.value) };
     case "jid":
       return { jid: is.jid(`${field}.jid`, message.target.value) };
+    case "container":
+      return { container: containerRef(message.target.value, `${field}.container`) };
     default:
-      throw is.invalid(field, "must name a pid or a jid");
+      throw is.invalid(field, "must name a pid, a jid or a container");
   }
 }
 
 export function dump(request: DumpRequest): Said<DumpOptions> {
   return {
-    type: "process",
     target: target(request.target),
     dir: is.optional(request.dir, (dir) => is.place("dir", dir)),
     name: is.optional(request.name, (name) => is.fileName("name", name)),
@@ -67,12 +71,12 @@ export function dump(request: DumpRequest): Said<DumpOptions> {
 
 export function restore(request: RestoreRequest): Said<RestoreOptions> {
   return {
-    type: "process",
     source: source(request),
     output: output(request.stdio, request.log),
     criu: criu(request.criu),
     terminal: terminal(request.terminal),
     attachFollows: request.attachFollows,
+    container: containerChoices(request.container),
     operation: is.optional(request.operation, (id) => is.uuid("operation", id)),
   };
 }
@@ -107,9 +111,13 @@ export function verify({ source, operation }: VerifyCheckpointRequest): Said<Ver
 }
 
 export function run(request: RunRequest): Said<RunOptions> {
-  if ((request.args[0] ?? "") === "") throw is.invalid("args", "must begin with a command");
+  const type = is.runtimeType("type", request.type);
+  const container = containerChoices(request.container);
+  if (type === "runc") checkNoProgram(request, container);
+  else if (container !== undefined) throw is.invalid("container", "goes with type runc");
+  else if ((request.args[0] ?? "") === "") throw is.invalid("args", "must begin with a command");
   return {
-    type: is.runtimeType("type", request.type),
+    type,
     args: is.list("args", request.args),
     env: is.list("env", request.env, is.variable),
     cwd: is.optional(request.cwd, (cwd) => is.absolutePath("cwd", cwd)) ?? "/",
@@ -120,18 +128,28 @@ export function run(request: RunRequest): Said<RunOptions> {
     terminal: terminal(request.terminal),
     umask: is.integer("umask", request.umask ?? defaultUmask, 0, 0o777),
     attachFollows: request.attachFollows,
+    container,
   };
 }
 
-export function manage(request: ManageRequest): {
-  type: string;
-  pid: number;
-  jid?: string;
-  upcoming: boolean;
-} {
+/** What a container runs, its bundle says; which bundle, nobody but the caller can. */
+function checkNoProgram({ args, env, cwd, tty }: RunRequest, container: RunOptions["container"]): void {
+  if (container?.bundle === undefined) throw is.invalid("container.container.bundle", "must be given");
+  const given = { args: args.length > 0, env: env.length > 0, cwd: cwd !== "", tty };
+  for (const [field, isGiven] of Object.entries(given)) {
+    if (isGiven) throw is.invalid(field, "is for the bundle's config.json to say");
+  }
+}
+
+export function manage(request: ManageRequest): Said<ManageOptions> {
+  const { pid, container } = request;
+  if (container !== undefined && pid !== 0)
+    throw is.invalid("pid", "must be absent when a container is named");
   return {
-    type: "process",
-    pid: is.pid("pid", request.pid),
+    target:
+      container === undefined
+        ? { pid: is.pid("pid", pid) }
+        : { container: containerRef(container, "container") },
     jid: is.optional(request.jid, (jid) => is.jid("jid", jid)),
     upcoming: request.upcoming,
   };
@@ -158,10 +176,22 @@ export function jobs({ jids, all }: KillRequest | DeleteRequest): { jids: string
 
 export function query(request: QueryRequest): Said<QueryOptions> {
   const { targets, tree, inspect } = request;
-  if (is.runtimeType("type", request.type) !== "process") throw is.invalid("type", "only process is known");
-  if (targets.length === 0) throw is.invalid("targets", "must name a pid or a jid");
+  const type = is.oneOf("type", request.type || "process", queried);
+  if (type === "process" && targets.length === 0) throw is.invalid("targets", "must name a pid or a jid");
   if (targets.length > maxTargets) throw is.invalid("targets", `holds more than ${maxTargets} items`);
-  return { targets: targets.map((one, index) => target(one, `targets[${index}]`)), tree, inspect };
+  const check = type === "process" ? queriedProcess : queriedContainers;
+  return { type, targets: targets.map((one, index) => check(one, `targets[${index}]`)), tree, inspect };
+}
+
+function queriedProcess(message: TargetMessage, field: string): Target {
+  const named = target(message, field);
+  if ("container" in named) throw is.invalid(field, "must name a pid or a jid: containers are of type runc");
+  return named;
+}
+
+function queriedContainers({ target }: TargetMessage, field: string): Target {
+  if (target.case !== "container") throw is.invalid(field, "must name a container, or its root");
+  return { container: containersRef(target.value, `${field}.container`) };
 }
 
 export function terminal(

@@ -49,7 +49,7 @@ export function daemonService(engine: Engine, draining: AbortSignal): ServiceImp
       return { job: answer.job(job), profile: answer.profile(request.profiling, profile) };
     },
     async manage(request, context) {
-      const job = await engine.manage({ ...asked.manage(request), caller: callerOf(context) });
+      const job = await engine.manage({ ...asked.manage(request), ...from(context) });
       return { job: answer.job(job) };
     },
     attach(requests, context) {
@@ -95,8 +95,14 @@ export function daemonService(engine: Engine, draining: AbortSignal): ServiceImp
       return { checkpoint: answer.checkpoint(await engine.retryCheckpoint(asked)) };
     },
     async query(request, context) {
-      const processes = await engine.query({ ...asked.query(request), caller: callerOf(context) });
-      return { processes: processes.map(answer.processInfo) };
+      const { processes, containers } = await engine.query({
+        ...asked.query(request),
+        caller: callerOf(context),
+      });
+      return {
+        processes: processes.map(answer.processInfo),
+        containers: containers.map(answer.containerInfo),
+      };
     },
     async healthCheck({ full }, context) {
       return { items: (await engine.health({ caller: callerOf(context), full })).map(answer.healthItem) };

@@ -54,9 +54,10 @@ const checkpoint: Shape<job.Checkpoint> = {
   },
 };
 const jobExit: Shape<job.JobExit> = { name: "cedana.daemon.v1.JobExit", fields: { at: "time" } };
+const container: Shape<job.Container> = { name: "cedana.daemon.v1.Container", fields: {} };
 const oneJob: Shape<job.Job> = {
   name: "cedana.daemon.v1.Job",
-  fields: { createdAt: "time", exit: jobExit, latestCheckpoint: checkpoint },
+  fields: { createdAt: "time", exit: jobExit, latestCheckpoint: checkpoint, container },
 };
 const step: Shape<job.Step> = { name: "cedana.daemon.v1.Step", fields: { durationUs: "uint64" } };
 const profile: Shape<job.Profile> = {
@@ -87,6 +88,10 @@ const processInfo: Shape<daemon.ProcessInfo> = {
     files: { name: "cedana.daemon.v1.OpenFile", fields: {} },
     mappings: mapping,
   },
+};
+const containerInfo: Shape<daemon.ContainerInfo> = {
+  name: "cedana.daemon.v1.ContainerInfo",
+  fields: { container, createdAt: "time" },
 };
 const healthItem: Shape<daemon.HealthCheckItem> = {
   name: "cedana.daemon.v1.HealthCheckItem",
@@ -130,7 +135,10 @@ export const responses: { [M in keyof Responses]: Shape<Responses[M]> } = {
     fields: { files: "uint64", bytes: "uint64" },
   },
   retryCheckpoint: { name: "cedana.daemon.v1.RetryCheckpointResponse", fields: { checkpoint } },
-  query: { name: "cedana.daemon.v1.QueryResponse", fields: { processes: processInfo } },
+  query: {
+    name: "cedana.daemon.v1.QueryResponse",
+    fields: { processes: processInfo, containers: containerInfo },
+  },
   healthCheck: { name: "cedana.daemon.v1.HealthCheckResponse", fields: { items: healthItem } },
 };
 

@@ -3,6 +3,7 @@
  * call. Each throws INVALID_ARGUMENT that names the field. What needs the host or the store is the engine's to check.
  */
 import { CedanaError } from "../errors.ts";
+import { isContainerId } from "../runc/id.ts";
 import { isStorageUrl } from "../storage/place.ts";
 
 /** Longest path of the kernel, PATH_MAX, without its NUL. */
@@ -68,6 +69,15 @@ export function jid(field: string, value: string): string {
   throw invalid(
     field,
     `must be 1 to 64 letters, digits, "_", "." or "-" and begin with a letter or digit, not ${quoted(value)}`,
+  );
+}
+
+/** Or the beginning of one, or Docker's name of a container, which has no other characters. */
+export function containerId(field: string, value: string): string {
+  if (isContainerId(value)) return value;
+  throw invalid(
+    field,
+    `must be 1 to 255 letters, digits, "_", "+", "." or "-", and not "." or "..", not ${quoted(value)}`,
   );
 }
 

@@ -33,6 +33,9 @@ export interface RuncState {
   mounts: StateMount[];
   /** Those that the container does not share with runc. */
   namespaces: Namespace[];
+  maskedPaths: string[];
+  /** Device files that runc made or bound in the container. */
+  devices: string[];
   /** Controller → folder; "" names that of cgroup2. */
   cgroupPaths: Map<string, string>;
   /** What init's first three fds were when it was started: "/dev/null", "pipe:[1234]", "/dev/pts/0" … */
@@ -76,6 +79,12 @@ export function parseState(value: unknown, path: string): RuncState {
     ),
     namespaces: config.optional("namespaces", [], (fields) =>
       fields.list("namespaces", 64, (item, where) => namespaceIn(item, where, path)),
+    ),
+    maskedPaths: config.optional("mask_paths", [], (fields) => fields.strings("mask_paths", listLimit)),
+    devices: config.optional("devices", [], (fields) =>
+      fields.list("devices", listLimit, (item, where) =>
+        new Fields(item, where, (what) => unusable(path, `${where}: ${what}`)).string("path"),
+      ),
     ),
     cgroupPaths: top.optional("cgroup_paths", new Map(), (fields) => fields.texts("cgroup_paths", 64)),
     externalDescriptors: top.optional("external_descriptors", [], (fields) =>

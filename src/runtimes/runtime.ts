@@ -1,5 +1,7 @@
 /** What a type of job must say of itself. A verb that is left out is answered with "not supported by <type>". */
-import type { ManifestStdio } from "../archive/manifest.ts";
+import type { ManifestContainer, ManifestStdio } from "../archive/manifest.ts";
+import type { DumpChoices } from "../criu/session.ts";
+import type { RuncContainer } from "../runc/containers.ts";
 
 /** What can be done with a job of some type. */
 export const verbs = ["run", "manage", "dump", "restore", "freeze", "query", "attach", "no-server"] as const;
@@ -20,11 +22,21 @@ export interface TreeFacts {
   shellJob: boolean;
   args: string[];
   cwd: string;
+  container?: ContainerFacts;
+}
+
+/** What of a container's dump is not as a process's. */
+export interface ContainerFacts {
+  manifest: ManifestContainer;
+  /** CRIU's options. */
+  criu: Pick<DumpChoices, "container" | "external" | "manageCgroups">;
+  /** Words before CRIU's own, that have it run in the container's namespaces. */
+  enter: string[];
 }
 
 export interface Runtime {
   type: string;
   features: readonly Verb[];
-  /** Looks at a running tree before its dump; throws when it cannot be dumped. */
-  beforeDump(pid: number): TreeFacts;
+  /** Looks at a running tree before its dump; throws when it cannot be dumped. `container`: whose it is. */
+  beforeDump(pid: number, container?: RuncContainer): TreeFacts;
 }

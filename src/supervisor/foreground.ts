@@ -126,6 +126,7 @@ function shellStdio(log: number | undefined): JobStdio {
     pump: async () => {},
     input: new Input(-1, false),
     resize: () => {},
+    takeMaster: () => {},
     claim: () => {},
   };
 }

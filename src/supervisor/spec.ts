@@ -45,6 +45,29 @@ export interface RestoreStart {
   stdinEnded: boolean;
 }
 
+/** A container that runc makes or restores, and leaves to us. */
+export interface ContainerStart {
+  kind: "container";
+  /** Its id, for errors. */
+  id: string;
+  /** runc's whole command; it ends when the container runs. */
+  command: string[];
+  env: Record<string, string>;
+  /** Where runc writes the pid of the container's init. */
+  pidFile: string;
+  /** runc's own log, in JSON lines. */
+  log: string;
+  /** With a terminal: where runc sends it to. */
+  consoleSocket: string;
+  /** Of a restore: CRIU's folder, with its log. */
+  workDir?: string;
+  /** runc's command that forgets the container when it has ended. */
+  remove: string[];
+  /** As of a restored process. */
+  unreadInput: string;
+  stdinEnded: boolean;
+}
+
 export interface SupervisorSpec {
   jid: string;
   /** The job's own folder in the store: exit.json, tail.bin. */
@@ -58,7 +81,7 @@ export interface SupervisorSpec {
   terminal?: WindowSize;
   /** Hold the output back until the first attach, for some seconds at most. */
   attachFollows: boolean;
-  start: RunStart | RestoreStart;
+  start: RunStart | RestoreStart | ContainerStart;
 }
 
 export type SupervisorReady = { ok: true; pid: number; startTime: string } | { ok: false; error: ErrorFacts };

@@ -7,7 +7,6 @@ import { CriuFailure, criuRestore } from "../criu/session.ts";
 import { askVerdict } from "../criu/verdict.ts";
 import { CedanaError, errnoInWords, errnoOf, messageOf } from "../errors.ts";
 import type { Identity } from "../system/caller.ts";
-import { type ChildExit, reap, reapOrphans } from "../system/children.ts";
 import { closeAll, seekToEnd } from "../system/fd.ts";
 import { actAs } from "../system/identity.ts";
 import { hasCapabilities, processTree, readStat } from "../system/proc.ts";
@@ -15,6 +14,7 @@ import { setForeground, setTerminalAttributes, setWindowSize, tryForeground } fr
 import type { Replaced, RestoreStart } from "./spec.ts";
 import type { StartedJob } from "./start_run.ts";
 import type { JobStdio } from "./stdio.ts";
+import { waitFor } from "./wait.ts";
 
 export async function startRestore(
   start: RestoreStart,
@@ -160,22 +160,4 @@ function release(tree: number[], start: RestoreStart): void {
     throw new CedanaError({ reason: "PERMISSION_DENIED", message, hint: "only root may restore it" });
   }
   if (!start.leaveStopped) for (const pid of tree.toReversed()) process.kill(pid, "SIGCONT");
-}
-
-/** Resolves when a child that Bun did not start ends. */
-function waitFor(pid: number): Promise<ChildExit> {
-  return new Promise((resolve) => {
-    const look = () => {
-      reapOrphans(pid);
-      const exit = reap(pid);
-      if (exit === undefined) return;
-      process.off("SIGCHLD", look);
-      clearInterval(timer);
-      resolve(exit);
-    };
-    process.on("SIGCHLD", look);
-    // Signals of the same kind merge; one that came before the handler was there is not told again.
-    const timer = setInterval(look, 1000);
-    look();
-  });
 }

@@ -3,7 +3,7 @@ import { closeSync, fchownSync, read, write } from "node:fs";
 import { promisify } from "node:util";
 import { errnoOf } from "../errors.ts";
 import type { Identity } from "../system/caller.ts";
-import { closeAll, pipe } from "../system/fd.ts";
+import { closeAll, pipe, replaceFd } from "../system/fd.ts";
 import {
   openPty,
   openSlave,
@@ -25,6 +25,8 @@ export interface JobStdio {
   fds: [number, number, number];
   /** With a terminal: its size and termios now. */
   terminal?: () => WindowSize & { attributes: string };
+  /** With a terminal: another master, made elsewhere, takes the place of ours; the fd is ours from then on. */
+  takeMaster(master: number): void;
   /** With a terminal: makes it this process's controlling one, for a job that lives in our session. */
   claim(): void;
   /** Closes the job's ends once it has them. */
@@ -103,6 +105,7 @@ export function openPipes(owner: Identity): JobStdio {
     },
     input: new Input(stdin.write, true),
     resize: () => {},
+    takeMaster: () => {},
     claim: () => {},
   };
 }
@@ -137,6 +140,12 @@ export function openTerminal(owner: Identity, size: WindowSize): JobStdio {
     pump: (onStdout) => pumpTerminal(pty.master, onStdout),
     input: new Input(pty.master, false),
     resize: (next) => setWindowSize(pty.master, next),
+    takeMaster: (master) => {
+      const size = windowSize(pty.master);
+      replaceFd(master, pty.master);
+      closeSync(master);
+      setWindowSize(pty.master, size);
+    },
     claim: () => takeTerminal(slave),
   };
 }

@@ -128,9 +128,13 @@ async function startJob({ start, identity, log }: SupervisorSpec, stdio: JobStdi
     endInput();
     return startRun(start, identity, stdio);
   }
-  const { startRestore } = await import("./start_restore.ts");
   stdio.input.write(Uint8Array.fromBase64(start.unreadInput));
   endInput();
+  if (start.kind === "container") {
+    const { startContainer } = await import("./start_container.ts");
+    return startContainer(start, stdio);
+  }
+  const { startRestore } = await import("./start_restore.ts");
   return startRestore(start, identity, stdio);
 }
 

@@ -41,7 +41,11 @@ const reserved = [
     what: "knows the API's messages",
   },
   { pattern: /"(state|config\.v2)\.json"/, layers: ["runc"], what: "knows runc's and Docker's state files" },
-  { pattern: /gen\/(containerd|runtime)\//, layers: ["containerd", "gen"], what: "knows containerd's messages" },
+  {
+    pattern: /gen\/(containerd|runtime)\//,
+    layers: ["containerd", "gen"],
+    what: "knows containerd's messages",
+  },
   { pattern: /gen\/cedana\/criu\//, layers: ["criu", "gen"], what: "knows CRIU's image format" },
 ];
 

@@ -93,7 +93,16 @@ describe("help", () => {
 
 describe("what later issues build is refused, never ignored", () => {
   test.each([
-    [["dump", "runc", "-i", "x", "-d", "/y"], "not supported yet: dump of type runc"],
+    [["dump", "containerd", "-i", "x", "-p", "y"], "not supported yet: dump of type containerd"],
+    [["run", "runc", "--console-socket", "/x"], "not supported yet: --console-socket"],
+    [["run", "runc", "--rootless", "true"], "not supported yet: --rootless"],
+    [["run", "runc", "--no-server"], "not supported yet: --no-server"],
+    [["run", "runc", "--env", "A=1"], "not supported yet: --env"],
+    [["run", "runc", "-g"], "not supported yet: --gpu-enabled"],
+    [["restore", "runc", "-p", "/x", "--no-server"], "not supported yet: --no-server"],
+    [["restore", "runc", "-p", "/x", "--console-socket", "/y"], "not supported yet: --console-socket"],
+    [["manage", "runc", "web", "-g"], "not supported yet: --gpu-enabled"],
+    [["dump", "job", "x", "--root", "/r"], "not supported yet: --root of a job"],
     [["restore", "containerd", "--image", "x"], "not supported yet: restore of type containerd"],
     [["query", "k8s", "x"], "not supported yet: query of type k8s"],
     [
@@ -120,6 +129,16 @@ describe("contradictions are wrong usage", () => {
       ["restore", "job", "x", "--checkpoint", "a", "--path", "/b"],
       "--checkpoint and --path both name a checkpoint",
     ],
+    [["run", "runc", "--attach", "--detach"], "--detach cannot be given with --attach"],
+    [["run", "runc", "--id", ""], "--id must not be empty"],
+    [["dump", "runc"], "ID is missing"],
+    [["dump", "runc", "-i", ""], "ID is missing"],
+    [["dump", "runc", "a", "-i", "b"], '"a" and --id both name a container'],
+    [["query", "runc", "a", ""], "ID must not be empty"],
+    [["restore", "runc"], "--path is missing"],
+    [["restore", "runc", "-d"], "--path is missing"],
+    [["restore", "runc", "/c"], 'unexpected argument "/c"\nhint: did you mean --path /c?'],
+    [["restore", "runc", "-p", "/x", "-d", "/c"], 'unexpected argument "/c": with --path, -d is --detach'],
     [["kill"], "name a job, or give --all"],
     [["delete", "x", "--all"], "name jobs, or give --all: not both"],
     [["run", "process", "--env", "=1", "ls"], "--env: must be KEY=VALUE"],
@@ -166,7 +185,13 @@ describe("completion", () => {
     [["--protocol", "unix", "daemon", "s"], ["start"]],
     [["run", "process", "ls", "--att"], []],
     [["run", "process", "--", "--att"], []],
-    [["dump", "r"], []],
+    [["dump", "r"], ["runc"]],
+    [
+      ["restore", "runc", "--ro"],
+      ["--root", "--rootless"],
+    ],
+    [["restore", "runc", "--rootless", "t"], ["true"]],
+    [["dump", "runc", ""], []],
     [["job", "inspect", ""], []],
   ])("%j", async (words, candidates) => {
     expect(await complete(...words)).toEqual(candidates);

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { create } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import { renderContainers } from "../../src/cli/render/containers.ts";
 import { exitStatusOf, renderError } from "../../src/cli/render/errors.ts";
 import { renderHealth } from "../../src/cli/render/health.ts";
 import { renderCheckpoints, renderJob, renderJobs } from "../../src/cli/render/jobs.ts";
@@ -10,6 +11,7 @@ import { size } from "../../src/cli/render/size.ts";
 import { printable, renderTable } from "../../src/cli/render/table.ts";
 import { ago, localTime } from "../../src/cli/render/time.ts";
 import { CedanaError } from "../../src/errors.ts";
+import { QueryResponseSchema } from "../../src/gen/cedana/daemon/v1/daemon_pb.ts";
 import { CheckpointSchema, JobSchema, ProfileSchema } from "../../src/gen/cedana/daemon/v1/job_pb.ts";
 
 const now = new Date(2025, 1, 19, 12, 32, 3).getTime();
@@ -144,6 +146,13 @@ describe("jobs", () => {
     );
   });
 
+  test("tell which container they are", () => {
+    const container = { type: "runc", id: "web", root: "/run/runc", bundle: "/srv/a\nb" };
+    const told = renderJob(create(JobSchema, { ...logged, type: "runc", container }));
+    expect(told).toContain("Container  web\nRoot       /run/runc\nBundle     /srv/a\\nb\n");
+    expect(renderJob(create(JobSchema, logged))).not.toContain("Container");
+  });
+
   test("tell how they ended", () => {
     const at = timestampFromMs(now);
     const ended = (exit: object) => renderJob(create(JobSchema, { ...logged, exit: { at, ...exit } }));
@@ -158,6 +167,51 @@ describe("jobs", () => {
       latestCheckpoint: { size: "659456", createdAt: new Date(now - 2300).toISOString() },
     });
     expect(renderJson(create(JobSchema, halted))).not.toContain("$");
+  });
+});
+
+describe("containers", () => {
+  const web = {
+    container: { type: "runc", id: "web", root: "/run/runc", bundle: "/srv/web" },
+    ...{ pid: 4242, status: "running", owner: "shim", image: "nginx:1" },
+  };
+  const old = {
+    container: { type: "runc", id: "old", root: "/run/runc", bundle: "/srv/o\nld" },
+    ...{ pid: 0, status: "stopped" },
+  };
+  const table = [
+    "CONTAINER  PID   STATUS   OWNER  BUNDLE      IMAGE",
+    "web        4242  running  shim   /srv/web    nginx:1",
+    "old        0     stopped         /srv/o\\nld",
+    "",
+  ].join("\n");
+  const none = { tree: false, inspect: false };
+
+  test("are listed, whoever started them", () => {
+    expect(renderContainers(create(QueryResponseSchema, { containers: [web, old] }), none)).toBe(table);
+    expect(renderContainers(create(QueryResponseSchema, {}), none)).toBe("No containers found\n");
+  });
+
+  test("have their processes below them", () => {
+    const processes = [
+      { pid: 4242, ppid: 1, args: ["sh"] },
+      { pid: 4243, ppid: 4242, args: ["sleep", "9"] },
+    ];
+    const response = create(QueryResponseSchema, { containers: [web, old], processes });
+    const shown = renderContainers(response, { tree: true, inspect: false });
+    expect(shown).toStartWith(`${table}\nPID   PPID  STATUS`);
+    expect(shown).toEndWith("  sleep 9\n");
+  });
+
+  test("are JSON as the API writes it", () => {
+    const namespaces = { net: "net:[4026532449]" };
+    const response = create(QueryResponseSchema, {
+      containers: [{ ...web, namespaces, cgroups: { "": "/c" } }],
+    });
+    expect(JSON.parse(renderJson(response))).toMatchObject({
+      containers: [{ container: web.container, pid: 4242, namespaces, cgroups: { "": "/c" } }],
+      processes: [],
+    });
   });
 });
 

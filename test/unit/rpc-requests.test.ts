@@ -11,6 +11,7 @@ import {
   Stdio,
   TargetSchema,
 } from "../../src/gen/cedana/daemon/v1/daemon_pb.ts";
+import type { ContainerSchema } from "../../src/gen/cedana/daemon/v1/job_pb.ts";
 import * as requests from "../../src/rpc/requests.ts";
 import { checkpointId } from "../../src/rpc/validate.ts";
 
@@ -39,6 +40,11 @@ const kill = (request: MessageInitShape<typeof KillRequestSchema>) =>
 const target = (target: MessageInitShape<typeof TargetSchema>) =>
   requests.target(create(TargetSchema, target));
 
+const web = { type: "runc", id: "web" };
+const container = (value: MessageInitShape<typeof ContainerSchema>) => ({
+  target: { case: "container" as const, value },
+});
+
 describe("a target", () => {
   test("must be there", () => {
     expect(refusal(() => requests.target(undefined))).toStartWith("target: ");
@@ -60,6 +66,36 @@ describe("a target", () => {
 
   test.each(["a", "used_gould8", "A.b-c_9", "x".repeat(64)])("that is a job id is taken: %p", (value) => {
     expect(target({ target: { case: "jid", value } })).toEqual({ jid: value });
+  });
+});
+
+describe("a container", () => {
+  test.each(["a", "web-1", "A_b+c.d", "...", "x".repeat(255)])("of this id is taken: %p", (id) => {
+    expect(target(container({ ...web, id }))).toEqual({ container: { type: "runc", id } });
+  });
+
+  test.each(["", ".", "..", "../x", "a/b", "a b", "a\0b", "a\n", "é", "-;x", "x".repeat(256)])(
+    "of this id is refused: %p",
+    (id) => {
+      expect(refusal(() => target(container({ ...web, id })))).toStartWith("target.container.id: ");
+    },
+  );
+
+  test("may say its root", () => {
+    expect(target(container({ ...web, root: "/run/runc" }))).toEqual({
+      container: { type: "runc", id: "web", root: "/run/runc" },
+    });
+  });
+
+  test.each([
+    ["type", { type: "" }],
+    ["type", { type: "process" }],
+    ["root", { root: "run/runc" }],
+    ["root", { root: "/run\0/runc" }],
+    ["root", { root: `/${"x".repeat(4096)}` }],
+    ["bundle", { bundle: "./here" }],
+  ])("with a bad %s names the field", (field, wrong) => {
+    expect(refusal(() => target(container({ ...web, ...wrong })))).toStartWith(`target.container.${field}: `);
   });
 });
 
@@ -144,6 +180,45 @@ describe("a run", () => {
   });
 });
 
+describe("a run of a container", () => {
+  const bundle = { container: { type: "runc", bundle: "/b" } };
+
+  test("takes its bundle, and what runc is told", () => {
+    const { type, container } = run({
+      ...{ type: "runc", args: [] },
+      container: { container: { type: "runc", id: "web", root: "/r", bundle: "/b" }, noPivot: true },
+    });
+    expect({ type, container }).toEqual({
+      type: "runc",
+      container: {
+        ...{ id: "web", root: "/r", bundle: "/b" },
+        ...{ noPivot: true, noNewKeyring: false, systemdCgroup: false },
+      },
+    });
+  });
+
+  test.each([
+    ["container.container.bundle", { container: undefined }],
+    ["container.container.bundle", { container: { container: { type: "runc" } } }],
+    ["container.container.bundle", { container: { container: { type: "runc", bundle: "b" } } }],
+    ["container.container.root", { container: { container: { type: "runc", root: "r", bundle: "/b" } } }],
+    ["container.container.id", { container: { container: { type: "runc", id: "../x", bundle: "/b" } } }],
+    ["container.container.type", { container: { container: { bundle: "/b" } } }],
+    ["args", { args: ["sh"] }],
+    ["env", { env: ["A=1"] }],
+    ["cwd", { cwd: "/" }],
+    ["tty", { tty: true }],
+  ])("with a bad %s names the field", (field, wrong) => {
+    expect(refusal(() => run({ type: "runc", args: [], container: bundle, ...wrong }))).toStartWith(
+      `${field}: `,
+    );
+  });
+
+  test("is of type runc", () => {
+    expect(refusal(() => run({ container: bundle }))).toStartWith("container: ");
+  });
+});
+
 describe("a restore", () => {
   test("must say what of", () => {
     expect(refusal(() => restore({}))).toStartWith("source: ");
@@ -155,6 +230,21 @@ describe("a restore", () => {
       kind: "log",
       path: "/l",
     });
+  });
+
+  test("of a container may say where it goes, or nothing of it", () => {
+    const of = (container?: MessageInitShape<typeof RestoreRequestSchema>["container"]) =>
+      restore({ source: { case: "path", value: "/c" }, container }).container;
+    const flags = { noPivot: false, noNewKeyring: false, systemdCgroup: false };
+    expect(of()).toBeUndefined();
+    expect(of({ container: { type: "runc" } })).toEqual(flags);
+    expect(of({ container: { type: "runc", id: "web2", bundle: "/b" } })).toEqual({
+      ...flags,
+      ...{ id: "web2", bundle: "/b" },
+    });
+    expect(refusal(() => of({ container: { type: "runc", id: "." } }))).toStartWith(
+      "container.container.id: ",
+    );
   });
 
   test("takes a checkpoint's id with a job only, and only a UUID", () => {
@@ -183,13 +273,50 @@ describe("a kill", () => {
   });
 });
 
-test("a manage needs a pid", () => {
-  expect(refusal(() => requests.manage(create(ManageRequestSchema, {})))).toStartWith("pid: ");
+const manage = (request: MessageInitShape<typeof ManageRequestSchema>) =>
+  requests.manage(create(ManageRequestSchema, request));
+const query = (request: MessageInitShape<typeof QueryRequestSchema>) =>
+  requests.query(create(QueryRequestSchema, request));
+
+describe("a manage", () => {
+  test("needs a pid or a container, and not both", () => {
+    expect(manage({ pid: 5 }).target).toEqual({ pid: 5 });
+    expect(manage({ container: web, upcoming: true })).toEqual({
+      target: { container: { type: "runc", id: "web" } },
+      upcoming: true,
+    });
+    expect(refusal(() => manage({}))).toStartWith("pid: ");
+    expect(refusal(() => manage({ pid: 5, container: web }))).toStartWith("pid: ");
+    expect(refusal(() => manage({ container: {} }))).toStartWith("container.type: ");
+  });
 });
 
-test("a query needs targets, and names the bad one", () => {
-  const query = (targets: MessageInitShape<typeof TargetSchema>[]) =>
-    requests.query(create(QueryRequestSchema, { targets }));
-  expect(refusal(() => query([]))).toStartWith("targets: ");
-  expect(refusal(() => query([{ target: { case: "pid", value: 1 } }, {}]))).toStartWith("targets[1]: ");
+describe("a query", () => {
+  test("of processes needs targets, and names the bad one", () => {
+    expect(refusal(() => query({}))).toStartWith("targets: ");
+    expect(refusal(() => query({ targets: [{ target: { case: "pid", value: 1 } }, {}] }))).toStartWith(
+      "targets[1]: ",
+    );
+    expect(refusal(() => query({ targets: [container(web)] }))).toStartWith("targets[0]: ");
+  });
+
+  test("of containers takes none for all, and an empty id for all of a root", () => {
+    expect(query({ type: "runc" }).targets).toEqual([]);
+    expect(query({ type: "runc", targets: [container({ type: "runc", root: "/r" })] }).targets).toEqual([
+      { container: { type: "runc", id: "", root: "/r" } },
+    ]);
+  });
+
+  test.each([
+    ["type", { type: "containerd" }],
+    ["targets[0]", { type: "runc", targets: [{ target: { case: "pid", value: 1 } }] }],
+    ["targets[0]", { type: "runc", targets: [{ target: { case: "jid", value: "j" } }] }],
+    ["targets[0].container.id", { type: "runc", targets: [container({ type: "runc", id: ".." })] }],
+    ["targets[0].container.root", { type: "runc", targets: [container({ type: "runc", root: "r" })] }],
+  ] satisfies [string, MessageInitShape<typeof QueryRequestSchema>][])(
+    "with a bad %s names it",
+    (field, request) => {
+      expect(refusal(() => query(request))).toStartWith(`${field}: `);
+    },
+  );
 });

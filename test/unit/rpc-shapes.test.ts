@@ -30,6 +30,7 @@ function everything(schema: DescMessage): JsonObject {
 }
 
 function value(field: DescField): JsonValue {
+  if (field.fieldKind === "map") return { "": "text", more: "text" };
   if (field.message?.typeName === "google.protobuf.Timestamp") return "2026-11-21T01:48:28.288Z";
   if (field.message) return everything(field.message);
   if (field.enum) return field.enum.values.at(-1)?.name ?? "";
@@ -85,6 +86,9 @@ describe("a request as JSON is what the generated code reads", () => {
       criu: { shellJob: true },
     });
     same(RestoreRequestSchema, { source: { case: "path", value: "/x" } });
+    same(DumpRequestSchema, {
+      target: { target: { case: "container", value: { type: "runc", id: "web", root: undefined } } },
+    });
     same(AttachStartSchema, {
       target: { target: { case: "jid", value: "j" } },
       terminal: { rows: 1, cols: 2 },

@@ -73,6 +73,8 @@ describe("a container's state file", () => {
       rootfs: "/b/rootfs",
       labels: ["bundle=/b", "other=1"],
       mounts: [{ source: "proc", destination: "/proc", type: "proc" }],
+      maskedPaths: [],
+      devices: [],
       namespaces: [
         { type: "pid", path: "" },
         { type: "network", path: "/run/netns/x" },

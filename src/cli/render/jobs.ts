@@ -56,7 +56,7 @@ function unstored({ state }: Checkpoint): string {
 
 /** Everything known of one job. */
 export function renderJob(job: Job): string {
-  const { exit, latestCheckpoint: latest } = job;
+  const { exit, container, latestCheckpoint: latest } = job;
   const pairs: [string, string][] = [
     ["Job", job.jid],
     ["Type", job.type],
@@ -71,6 +71,11 @@ export function renderJob(job: Job): string {
     ["Host", job.host],
     ["Created", localTime(milliseconds(job.createdAt))],
   ];
+  if (container !== undefined) {
+    pairs.push(["Container", printable(container.id)]);
+    pairs.push(["Root", printable(container.root)]);
+    pairs.push(["Bundle", printable(container.bundle)]);
+  }
   if (exit !== undefined) pairs.push(["Ended", `${localTime(milliseconds(exit.at))}, ${endOf(exit)}`]);
   if (latest !== undefined) {
     const made = localTime(milliseconds(latest.createdAt));

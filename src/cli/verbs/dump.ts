@@ -1,11 +1,13 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { DumpRequestSchema, DumpResponse } from "../../gen/cedana/daemon/v1/daemon_pb.ts";
 import type { Checkpoint } from "../../gen/cedana/daemon/v1/job_pb.ts";
+import { usageError } from "../argv/usage.ts";
 import { type Call, defineCommand, defineGroup, type Values } from "../command.ts";
+import { containerArgument, rootFlag } from "../container_flags.ts";
 import { configOf, present } from "../context.ts";
 import { dumpFlags, jobArgument, pidArgument } from "../flags.ts";
 import { placeOf } from "../place.ts";
-import { laterCommands, refuseGiven } from "../unsupported.ts";
+import { laterCommands, notSupported, refuseGiven } from "../unsupported.ts";
 
 type DumpCall = Call & { args: Values<typeof dumpFlags> };
 type Target = MessageInitShape<typeof DumpRequestSchema>["target"];
@@ -23,6 +25,35 @@ const dumpProcess = defineCommand({
   run: async (call) => dump(call, (await import("../requests.ts")).pidTarget(call.args.pid)),
 });
 
+const dumpRunc = defineCommand({
+  meta: {
+    name: "runc",
+    description: "Checkpoint a runc container, whoever started it",
+    examples: [
+      "cedana dump runc web --dir /tmp",
+      "cedana dump runc web --root /run/docker/runtime-runc/moby --leave-running",
+      "cedana dump runc -i web -d /var/checkpoints",
+    ],
+    notes:
+      "A container may be named by a beginning of its id that no other has, and one of Docker's by its name.",
+  },
+  args: {
+    container: { ...containerArgument, description: "container to checkpoint" },
+    id: { type: "string", alias: "i", valueHint: "ID", description: "the older way to name the container" },
+    ...rootFlag,
+    ...dumpFlags,
+  },
+  async run(call) {
+    const { container, id, root } = call.args;
+    if (container !== undefined && id !== undefined) {
+      throw usageError(`"${container}" and --id both name a container: give one`, call.path);
+    }
+    const named = container ?? id;
+    if (named === undefined || named === "") throw usageError("ID is missing", call.path);
+    return dump(call, (await import("../containers.ts")).containerTarget({ id: named, root }));
+  },
+});
+
 const dumpJob = defineCommand({
   meta: {
     name: "job",
@@ -32,13 +63,21 @@ const dumpJob = defineCommand({
       "cedana dump job used_gould8 -d /var/checkpoints --leave-running",
     ],
   },
-  args: { job: { ...jobArgument, required: true, description: "job to checkpoint" }, ...dumpFlags },
-  run: async (call) => dump(call, (await import("../requests.ts")).jobTarget(call.args.job)),
+  args: {
+    job: { ...jobArgument, required: true, description: "job to checkpoint" },
+    ...dumpFlags,
+    root: { ...rootFlag.root, description: "known of a job: not to be given" },
+  },
+  async run(call) {
+    const { job, root } = call.args;
+    if (root !== undefined) throw notSupported("--root of a job", "leave it out: a job knows its container");
+    return dump(call, (await import("../requests.ts")).jobTarget(job));
+  },
 });
 
 export const dumpGroup = defineGroup(
   { name: "dump", description: "Checkpoint a process, container or job" },
-  [dumpProcess, dumpJob, ...laterCommands("dump")],
+  [dumpProcess, dumpRunc, dumpJob, ...laterCommands("dump")],
 );
 
 async function dump(call: DumpCall, target: Target): Promise<number> {

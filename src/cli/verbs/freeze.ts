@@ -1,10 +1,11 @@
 import { type Call, type Command, defineCommand, defineGroup } from "../command.ts";
+import { containerArgument, rootFlag } from "../container_flags.ts";
 import { present } from "../context.ts";
 import { jobArgument, pidArgument } from "../flags.ts";
 import { laterCommands } from "../unsupported.ts";
 
 type Verb = "freeze" | "unfreeze";
-type Target = { pid: number } | { jid: string };
+type Target = { pid: number } | { jid: string } | { id: string; root?: string };
 
 const what = {
   freeze: { does: "Stop", done: "froze", description: "Stop every process of a tree until unfreeze" },
@@ -27,7 +28,16 @@ function group(verb: Verb): Command {
     args: { job: { ...jobArgument, required: true, description: "the job" } },
     run: (call) => run(verb, call, { jid: call.args.job }),
   });
-  return defineGroup({ name: verb, description }, [process, job, ...laterCommands(verb)]);
+  const runc = defineCommand({
+    meta: {
+      name: "runc",
+      description: `${does} a runc container`,
+      examples: [`cedana ${verb} runc web`, `cedana ${verb} runc web --root /run/docker/runtime-runc/moby`],
+    },
+    args: { container: { ...containerArgument, required: true, description: "the container" }, ...rootFlag },
+    run: (call) => run(verb, call, { id: call.args.container, root: call.args.root }),
+  });
+  return defineGroup({ name: verb, description }, [process, runc, job, ...laterCommands(verb)]);
 }
 
 export const freezeGroup = group("freeze");
@@ -36,11 +46,9 @@ export const unfreezeGroup = group("unfreeze");
 async function run(verb: Verb, call: Call, of: Target): Promise<number> {
   const { withDaemon } = await import("../session.ts");
   await withDaemon(call, async (daemon) => {
-    const { jobTarget, pidTarget } = await import("../requests.ts");
     const { renderJson } = await import("../render/json.ts");
-    const target = "pid" in of ? pidTarget(of.pid) : jobTarget(of.jid);
+    const { name, target } = await targetOf(of);
     const { pids } = verb === "freeze" ? await daemon.freeze({ target }) : await daemon.unfreeze({ target });
-    const name = "pid" in of ? `process ${of.pid}` : `job ${of.jid}`;
     present(call, {
       json: () => renderJson({ pids }),
       table: () => `${what[verb].done} ${name}: ${pids.length === 1 ? "PID" : "PIDs"} ${pids.join(" ")}\n`,
@@ -48,4 +56,12 @@ async function run(verb: Verb, call: Call, of: Target): Promise<number> {
     });
   });
   return 0;
+}
+
+async function targetOf(of: Target) {
+  const { jobTarget, pidTarget } = await import("../requests.ts");
+  if ("pid" in of) return { name: `process ${of.pid}`, target: pidTarget(of.pid) };
+  if ("jid" in of) return { name: `job ${of.jid}`, target: jobTarget(of.jid) };
+  const { containerTarget } = await import("../containers.ts");
+  return { name: `container ${of.id}`, target: containerTarget(of) };
 }

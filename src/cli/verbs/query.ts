@@ -1,7 +1,13 @@
 import { defineCommand, defineGroup } from "../command.ts";
+import { containerArgument, rootFlag } from "../container_flags.ts";
 import { present } from "../context.ts";
 import { pidArgument } from "../flags.ts";
 import { laterCommands } from "../unsupported.ts";
+
+const detailFlags = {
+  tree: { type: "boolean", alias: "t", description: "and all their descendants" },
+  inspect: { type: "boolean", alias: "i", description: "with open files and mappings" },
+} as const;
 
 const queryProcess = defineCommand({
   meta: {
@@ -11,8 +17,7 @@ const queryProcess = defineCommand({
   },
   args: {
     pids: { ...pidArgument, required: true, repeatable: true, description: "processes to describe" },
-    tree: { type: "boolean", alias: "t", description: "and all their descendants" },
-    inspect: { type: "boolean", alias: "i", description: "with open files and mappings" },
+    ...detailFlags,
   },
   async run(call) {
     const { pids, tree, inspect } = call.args;
@@ -32,7 +37,48 @@ const queryProcess = defineCommand({
   },
 });
 
+const queryRunc = defineCommand({
+  meta: {
+    name: "runc",
+    description: "Describe runc containers, whoever started them",
+    examples: [
+      "cedana query runc",
+      "cedana query runc web --tree",
+      "cedana query runc --root /run/docker/runtime-runc/moby --format json",
+    ],
+  },
+  args: {
+    containers: {
+      ...containerArgument,
+      repeatable: true,
+      description: "containers to describe (default: all of the root)",
+    },
+    ...rootFlag,
+    tree: { ...detailFlags.tree, description: "with their processes" },
+    inspect: { ...detailFlags.inspect, description: "with open files and mappings of their processes" },
+  },
+  async run(call) {
+    const { containers: ids, root, tree, inspect } = call.args;
+    const { checkId, containerTarget } = await import("../containers.ts");
+    for (const id of ids) checkId(id, "ID", call.path);
+    const targets = (ids.length === 0 ? [""] : ids).map((id) => containerTarget({ id, root }));
+    const { withDaemon } = await import("../session.ts");
+    await withDaemon(call, async (daemon) => {
+      const { renderContainers } = await import("../render/containers.ts");
+      const { renderJson } = await import("../render/json.ts");
+      const response = await daemon.query({ type: "runc", targets, tree, inspect });
+      present(call, {
+        json: () => renderJson(response),
+        table: () => renderContainers(response, { tree: tree === true, inspect: inspect === true }),
+        quiet: () => response.containers.map(({ container }) => `${container?.id ?? ""}\n`).join(""),
+      });
+    });
+    return 0;
+  },
+});
+
 export const queryGroup = defineGroup({ name: "query", description: "Describe what runs" }, [
   queryProcess,
+  queryRunc,
   ...laterCommands("query", ["k8s"]),
 ]);

@@ -3,8 +3,9 @@ import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { RunRequestSchema } from "../../gen/cedana/daemon/v1/daemon_pb.ts";
 import { usageError } from "../argv/usage.ts";
 import { type Call, defineCommand, defineGroup, type Values } from "../command.ts";
-import { gpuFlags, jobFlags, noServerFlag, outputFlags, pidFileFlag } from "../flags.ts";
+import { gpuFlags, jobFlags, noServerFlag, outputFlags, pidFileFlag, surroundingsFlags } from "../flags.ts";
 import { laterCommands, refuseGiven } from "../unsupported.ts";
+import { runRunc } from "./run_runc.ts";
 
 const runArgs = {
   command: {
@@ -17,24 +18,7 @@ const runArgs = {
   ...jobFlags,
   ...outputFlags,
   tty: { type: "boolean", alias: "t", description: "give the job a terminal of its own" },
-  env: {
-    type: "string",
-    repeatable: true,
-    valueHint: "KEY=VAL",
-    description: "add to the job's environment",
-  },
-  "env-file": {
-    type: "string",
-    valueHint: "FILE",
-    candidates: "file",
-    description: "add the KEY=VAL lines of this file",
-  },
-  cwd: {
-    type: "string",
-    valueHint: "DIR",
-    candidates: "folder",
-    description: "folder to run in (default: this one)",
-  },
+  ...surroundingsFlags,
   "as-root": { type: "boolean", description: "run as root instead of as you; only root may" },
   ...pidFileFlag,
   ...noServerFlag,
@@ -80,6 +64,7 @@ export const exec = defineCommand({
 
 export const runGroup = defineGroup({ name: "run", description: "Start a job" }, [
   runProcess,
+  runRunc,
   ...laterCommands("run"),
 ]);
 
@@ -91,25 +76,8 @@ async function run(call: RunCall, command: string[]): Promise<number> {
   // The daemon would take an empty one for none.
   if (args.jid === "") throw usageError("--jid: must not be empty", call.path);
   const request = await requestOf(call, command);
-  if (args["no-server"]) {
-    const { checkForeground } = await import("../requests.ts");
-    checkForeground(args, call.path);
-    const { runForeground } = await import("../foreground.ts");
-    return runForeground(call, request, args["pid-file"]);
-  }
-  const { withDaemon } = await import("../session.ts");
-  return withDaemon(call, async (daemon, config) => {
-    const { job, profile } = await daemon.run({ ...request, profiling: config.profiling.enabled });
-    const { followStarted } = await import("../started.ts");
-    const { answered } = await import("../requests.ts");
-    return followStarted(call, daemon, config, {
-      verb: "started",
-      job: answered(job, "job"),
-      profile,
-      pidFile: args["pid-file"],
-      attach: args.attach === true,
-    });
-  });
+  const { startJob } = await import("../start.ts");
+  return startJob(call, request);
 }
 
 async function requestOf(

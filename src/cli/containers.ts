@@ -1,0 +1,61 @@
+/** Flags → what requests say of containers. */
+import { resolve } from "node:path";
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import type { ContainerOptionsSchema, TargetSchema } from "../gen/cedana/daemon/v1/daemon_pb.ts";
+import type { ContainerSchema } from "../gen/cedana/daemon/v1/job_pb.ts";
+import { usageError } from "./argv/usage.ts";
+import type { Values } from "./command.ts";
+import type { placeFlags, runcFlags } from "./container_flags.ts";
+import { refuseGiven } from "./unsupported.ts";
+
+interface Named {
+  id?: string;
+  root?: string;
+  bundle?: string;
+}
+
+/** Paths are as seen from the caller's folder. */
+export function containerOf({ id, root, bundle }: Named): MessageInitShape<typeof ContainerSchema> {
+  return { type: "runc", id, root: absolute(root), bundle: absolute(bundle) };
+}
+
+export function containerTarget(named: Named): MessageInitShape<typeof TargetSchema> {
+  return { target: { case: "container", value: containerOf(named) } };
+}
+
+function absolute(path: string | undefined): string | undefined {
+  return path === undefined ? undefined : resolve(path);
+}
+
+type PlaceFlags = Partial<Values<typeof placeFlags>>;
+type RuncFlags = Partial<Values<typeof runcFlags>>;
+
+export function containerOptionsOf(
+  args: PlaceFlags & RuncFlags,
+): MessageInitShape<typeof ContainerOptionsSchema> {
+  return {
+    container: containerOf(args),
+    noPivot: args["no-pivot"],
+    noNewKeyring: args["no-new-keyring"],
+    systemdCgroup: args["systemd-cgroup"],
+  };
+}
+
+/** Throws for what runc could do and this program cannot, and for what contradicts itself. */
+export function checkRuncFlags(
+  args: RuncFlags & { attach?: boolean; "no-server"?: boolean },
+  path: readonly string[],
+): void {
+  const { attach, detach, rootless } = args;
+  refuseGiven({
+    "console-socket": args["console-socket"],
+    rootless: rootless === "true",
+    "no-server": args["no-server"],
+  });
+  if (attach && detach) throw usageError("--detach cannot be given with --attach", path);
+}
+
+/** An empty id is a script's variable that was not set; to the daemon it would be no id at all. */
+export function checkId(id: string | undefined, shown: string, path: readonly string[]): void {
+  if (id === "") throw usageError(`${shown} must not be empty`, path);
+}

@@ -1,0 +1,54 @@
+/** What a container is owed after a dump: to be cleaned up as its owner would, or to run on. */
+import { writeFileSync } from "node:fs";
+import { CedanaError, errnoOf } from "../errors.ts";
+import { type RuncContainer, readContainer } from "../runc/containers.ts";
+import type { Owner } from "../runc/owner.ts";
+import { locateRunc } from "../runc/program.ts";
+import { readStat } from "../system/proc.ts";
+import { cleanEnvironment } from "../system/self.ts";
+
+/** How long a dead init is waited for until its parent has collected it, ms. */
+const patience = 5000;
+
+/**
+ * A detached container is deleted, as `runc checkpoint` does. A shim, a `runc run` in the foreground and a supervisor of
+ * ours do that themselves, once they have seen its end.
+ */
+export async function forgetDumped(container: RuncContainer, owner: Owner | undefined): Promise<void> {
+  const { id, root, init } = container;
+  for (let waited = 0; waited < patience; waited += 10) {
+    const stat = readStat(init.pid);
+    if (stat === undefined || stat.startTime !== init.startTime || stat.state === "Z") break;
+    await Bun.sleep(10);
+  }
+  if (owner?.kind !== "detached" || readContainer(root, id)?.status !== "stopped") return;
+  await runc(["--root", root, "delete", id], `delete container ${id}`);
+}
+
+/** Runs runc to its end. Throws RUNTIME_FAILED with what it said. */
+export async function runc(args: string[], what: string): Promise<void> {
+  const { path } = await locateRunc();
+  const child = Bun.spawn([path, ...args], {
+    stdio: ["ignore", "ignore", "pipe"],
+    env: cleanEnvironment(),
+    cwd: "/",
+  });
+  const [said, status] = await Promise.all([child.stderr.text(), child.exited]);
+  if (status === 0) return;
+  const why = /msg="?(.*?)"?$/m.exec(said)?.[1] ?? said.trim();
+  throw new CedanaError({ reason: "RUNTIME_FAILED", message: `runc cannot ${what}: ${why}` });
+}
+
+/** A CRIU that was killed while it stopped the container leaves its cgroup frozen; one that was paused stays so. */
+export function thaw({ status, cgroupPaths }: RuncContainer): void {
+  if (status === "paused") return;
+  const old = cgroupPaths.get("freezer");
+  const unified = cgroupPaths.get("");
+  try {
+    if (old) writeFileSync(`${old}/freezer.state`, "THAWED");
+    else if (unified) writeFileSync(`${unified}/cgroup.freeze`, "0");
+  } catch (error) {
+    // The container has ended.
+    if (errnoOf(error) !== "ENOENT" && errnoOf(error) !== "ENODEV") throw error;
+  }
+}

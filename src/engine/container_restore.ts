@@ -1,0 +1,114 @@
+/** restore, of a container: runc makes it anew around what CRIU brings back. */
+import type { Manifest, ManifestContainer } from "../archive/manifest.ts";
+import { readPipeData } from "../criu/images/pipe_data.ts";
+import { optionsFromJson } from "../criu/override.ts";
+import { CedanaError } from "../errors.ts";
+import type { JobContainer, JobRecord } from "../jobs/types.ts";
+import type { Spec } from "../runc/spec.ts";
+import type { ContainerStart } from "../supervisor/spec.ts";
+import type { RestoreOptions } from "./api.ts";
+import { prepareImages } from "./container_images.ts";
+import { claimPlace, containerStart, writeCriu } from "./container_start.ts";
+import { checkMayUseContainers } from "./containers.ts";
+import type { EngineContext } from "./context.ts";
+
+export interface RestorePlace {
+  container: JobContainer;
+  spec: Spec;
+}
+
+/** Where the container comes back: as asked, else where it was. */
+export async function restorePlace(
+  { caller, container: asked }: RestoreOptions,
+  job: JobRecord | undefined,
+  was: ManifestContainer,
+): Promise<RestorePlace> {
+  checkMayUseContainers(caller);
+  const before = job?.container ?? was;
+  const { id, root, bundle } = { ...before, ...definedOf(asked) };
+  if (bundle === "") {
+    throw new CedanaError({
+      reason: "INVALID_ARGUMENT",
+      message: `the checkpoint does not say which bundle container ${id} was made of`,
+      hint: "name it with --bundle",
+    });
+  }
+  const container = { id, root, bundle };
+  return { container, spec: await claimPlace(container) };
+}
+
+function definedOf(asked: RestoreOptions["container"]): Partial<JobContainer> {
+  const { id, root, bundle } = asked ?? {};
+  return { ...(id && { id }), ...(root && { root }), ...(bundle && { bundle }) };
+}
+
+export interface ContainerRestore {
+  jid: string;
+  folder: string;
+  place: RestorePlace;
+  manifest: Manifest;
+  criu: string[];
+  /** Folder of all images. */
+  images: string;
+  workDir: string;
+}
+
+export function restoreContainerStart(
+  context: EngineContext,
+  { criu: choices, container: asked }: RestoreOptions,
+  { jid, folder, place, manifest, criu, images, workDir }: ContainerRestore,
+): Promise<ContainerStart> {
+  const descriptors = manifest.container?.descriptors ?? [];
+  prepareImages({ folder: images, descriptors, console: manifest.container?.console === true });
+  const command = [...enter(place.spec), ...criu, ...criuOptions(choices, manifest)];
+  const stdin = manifest.stdio.find(({ fd, kind, key }) => fd === 0 && kind === "pipe" && key !== "");
+  return containerStart(
+    context,
+    {
+      ...{ jid, folder, place: place.container, choices: asked },
+      terminal: manifest.container?.console === true,
+    },
+    {
+      ...{ imagesDir: images, workDir, criuDir: writeCriu(workDir, command) },
+      flags: runcFlags(choices),
+      unreadInput: stdin === undefined ? "" : readPipeData(images, stdin.key).toBase64(),
+      stdinEnded: manifest.stdinEnded,
+    },
+  );
+}
+
+/** runc asks CRIU to join what the bundle names of a pod's, but knows nothing of a cgroup namespace. */
+function enter({ namespaces }: Spec): string[] {
+  const shared = namespaces.find(({ type, path }) => type === "cgroup" && path !== "");
+  return shared === undefined ? [] : ["nsenter", `--cgroup=${shared.path}`, "--"];
+}
+
+/** What runc hands on by flags of its own, and would otherwise say no to. */
+function runcFlags(choices: RestoreOptions["criu"]): string[] {
+  return [
+    ...(choices.tcpEstablished ? ["--tcp-established"] : []),
+    ...(choices.fileLocks ? ["--file-locks"] : []),
+    ...(choices.shellJob ? ["--shell-job"] : []),
+  ];
+}
+
+/** What runc does not know: words before its own. */
+function criuOptions(choices: RestoreOptions["criu"], { stdio }: Manifest): string[] {
+  return [
+    ...(choices.tcpClose ? ["--tcp-close"] : []),
+    ...(choices.linkRemap ? ["--link-remap"] : []),
+    ...(choices.external ?? []).flatMap((external) => ["--external", external]),
+    ...inherited(stdio),
+    ...optionsFromJson(choices.criuOpts, "restore"),
+  ];
+}
+
+/**
+ * The host's files that the container wrote to: its new stdio takes their place. CRIU cuts the first letter off the key
+ * of a file that is inherited so, and then takes it whatever its size (files-reg.c; measured with CRIU 4.2.1).
+ */
+function inherited(stdio: Manifest["stdio"]): string[] {
+  const files = stdio.filter(({ key }) => key.startsWith("file[") || key.startsWith("tty["));
+  const first = files.filter(({ key }, index) => files.findIndex((other) => other.key === key) === index);
+  return first.flatMap(({ fd, key }) => ["--inherit-fd", `fd[${fd}]:${key.replace(/^file/, "ile")}`]);
+}

@@ -1,0 +1,108 @@
+/**
+ * What a job's supervisor needs to have runc run or restore a container (supervisor/start_container.ts).
+ *
+ * A restore: runc starts `criu swrk`, whatever PATH finds first under that name: a script in our work folder that has our
+ * own CRIU run, with the options that runc does not know (docs/containers.md).
+ */
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { CedanaError } from "../errors.ts";
+import type { JobContainer } from "../jobs/types.ts";
+import { readContainer } from "../runc/containers.ts";
+import { checkContainerId } from "../runc/id.ts";
+import { locateRunc } from "../runc/program.ts";
+import { readSpec, type Spec } from "../runc/spec.ts";
+import type { ContainerStart } from "../supervisor/spec.ts";
+import { cleanEnvironment } from "../system/self.ts";
+import type { ContainerChoices } from "./api.ts";
+import { runc } from "./container_after.ts";
+import { type EngineContext, socketPath } from "./context.ts";
+
+/** Throws what runc would make of a bundle that is none, and CONTAINER_EXISTS. A stopped one of that id is forgotten. */
+export async function claimPlace(place: JobContainer): Promise<Spec> {
+  const { id, root, bundle } = place;
+  checkContainerId(id);
+  const spec = readSpec(bundle);
+  const there = readContainer(root, id);
+  if (there === undefined) return spec;
+  if (there.status === "stopped") {
+    await runc(["--root", root, "delete", id], `delete container ${id}, which has stopped`);
+    return spec;
+  }
+  throw new CedanaError({
+    reason: "CONTAINER_EXISTS",
+    message: `a container ${id} is there already, ${there.status}`,
+    hint: "choose another id with --id",
+  });
+}
+
+interface StartOptions {
+  jid: string;
+  /** The job's own. */
+  folder: string;
+  place: JobContainer;
+  choices: ContainerChoices | undefined;
+  /** The container has one. */
+  terminal: boolean;
+}
+
+export interface RestoreChoices {
+  /** Holds the images and descriptors.json. */
+  imagesDir: string;
+  workDir: string;
+  /** Folder with the script that runc takes for CRIU. */
+  criuDir: string;
+  /** runc's own names of what CRIU is to do. */
+  flags: string[];
+  unreadInput: string;
+  stdinEnded: boolean;
+}
+
+export async function containerStart(
+  context: EngineContext,
+  { jid, folder, place, choices, terminal }: StartOptions,
+  restore?: RestoreChoices,
+): Promise<ContainerStart> {
+  const { path } = await locateRunc();
+  const { id, root, bundle } = place;
+  const log = join(folder, "runc.log");
+  writeFileSync(log, "", { mode: 0o600 });
+  const pidFile = join(folder, "runc.pid");
+  const consoleSocket = `${socketPath(context, jid)}.tty`;
+  const global = ["--root", root, "--log", log, "--log-format", "json"];
+  const environment = cleanEnvironment();
+  return {
+    kind: "container",
+    ...{ id, log, pidFile, consoleSocket },
+    command: [
+      ...[path, ...global, ...(choices?.systemdCgroup ? ["--systemd-cgroup"] : [])],
+      ...(restore === undefined ? ["run"] : ["restore", ...restoreFlags(restore)]),
+      ...["--detach", "--pid-file", pidFile, "--bundle", bundle],
+      ...(choices?.noPivot ? ["--no-pivot"] : []),
+      ...(choices?.noNewKeyring && restore === undefined ? ["--no-new-keyring"] : []),
+      ...(terminal ? ["--console-socket", consoleSocket] : []),
+      id,
+    ],
+    env:
+      restore === undefined
+        ? environment
+        : { ...environment, PATH: `${restore.criuDir}:${environment.PATH}` },
+    workDir: restore?.workDir,
+    remove: [path, "--root", root, "delete", "--force", id],
+    unreadInput: restore?.unreadInput ?? "",
+    stdinEnded: restore?.stdinEnded ?? false,
+  };
+}
+
+function restoreFlags({ imagesDir, workDir, flags }: RestoreChoices): string[] {
+  return ["--image-path", imagesDir, "--work-path", workDir, ...flags];
+}
+
+/** The script that runc takes for CRIU. It must become CRIU itself: runc's child is the restored init's elder brother. */
+export function writeCriu(workDir: string, command: string[]): string {
+  const folder = join(workDir, "bin");
+  mkdirSync(folder, { mode: 0o700 });
+  const words = command.map((word) => `'${word.replaceAll("'", `'\\''`)}'`).join(" ");
+  writeFileSync(join(folder, "criu"), `#!/bin/sh\nexec ${words} "$@"\n`, { mode: 0o700 });
+  return folder;
+}

@@ -1,0 +1,225 @@
+/** Containers of runc: run, managed, dumped and restored. Needs root, runc and CRIU (npm run setup). */
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { existsSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { join } from "node:path";
+import { listContainers } from "../../src/runc/containers.ts";
+import { readStat } from "../../src/system/proc.ts";
+import { startInTerminal, until } from "./client.ts";
+import { startTestDaemon, type TestDaemon } from "./daemon.ts";
+import type { Bundle, BundleParts } from "./runc/bundle.ts";
+import { type Runc, startRunc } from "./runc/runc.ts";
+
+let daemon: TestDaemon;
+let runc: Runc;
+beforeAll(async () => {
+  daemon = await startTestDaemon();
+  runc = startRunc();
+});
+afterAll(async () => {
+  await daemon.stop();
+  await runc[Symbol.asyncDispose]();
+});
+
+const statusOf = (id: string) =>
+  listContainers(runc.root).containers.find((container) => container.id === id)?.status;
+
+async function ours(...args: string[]): Promise<string> {
+  const { code, stdout, stderr } = await daemon.cli(args);
+  if (code !== 0) throw new Error(`${args.join(" ")}: ${stderr}`);
+  return stdout;
+}
+
+async function refused(...args: string[]): Promise<string> {
+  const { code, stdout, stderr } = await daemon.cli(args);
+  expect({ args, code, stdout }).toEqual({ args, code: 1, stdout: "" });
+  expect(stderr).toMatch(/^error: [^\n]+\n(hint: [^\n]+\n)?$/);
+  return stderr;
+}
+
+/** A detached container that counts. */
+async function started(name: string, parts?: BundleParts): Promise<{ id: string; bundle: Bundle }> {
+  const bundle = runc.bundle(name, parts);
+  const id = runc.id(name);
+  await runc.exec(["run", "--detach", "--bundle", bundle.path, id]);
+  await bundle.goesOn();
+  return { id, bundle };
+}
+
+const dumped = async (...args: string[]) => (await ours("dump", ...args)).trim().split(" ").at(-1) ?? "";
+const root = () => ["--root", runc.root];
+const jidIn = (printed: string) => /job (\S+?),/.exec(printed)?.[1] ?? "";
+
+/** Dumps, which ends it, and restores it under another id; runc knows it, and it counts on. */
+async function roundTrip(id: string, bundle: Bundle, flags: string[] = [], restoreFlags: string[] = []) {
+  const path = await dumped("runc", id, ...root(), "--name", `of-${id}`, ...flags);
+  expect(statusOf(id)).toBeUndefined();
+  const before = bundle.count();
+  const jid = jidIn(await ours("restore", "runc", "--path", path, ...root(), ...restoreFlags));
+  expect(statusOf(id)).toBe("running");
+  await bundle.goesOn();
+  expect(bundle.count()).toBeGreaterThan(before);
+  expect(await runc.exec(["exec", id, "echo", "inside"])).toBe("inside\n");
+  return { jid, path };
+}
+
+describe("a container that somebody else started", () => {
+  test("is shown, becomes a job, is paused and runs on", async () => {
+    const { id } = await started("shown");
+    const listed = JSON.parse(await ours("query", "runc", id, ...root(), "--format", "json"));
+    expect(listed.containers).toMatchObject([{ container: { id }, status: "running", owner: "detached" }]);
+    await ours("manage", "runc", id, ...root(), "--jid", "managed");
+    expect(await ours("ps")).toMatch(/managed +runc/);
+    await ours("freeze", "job", "managed");
+    expect(statusOf(id)).toBe("paused");
+    await ours("unfreeze", "runc", id, ...root());
+    expect(statusOf(id)).toBe("running");
+    await runc.remove(id);
+  });
+
+  test.each(["none", "tar", "lz4", "lz4 --streams 2"])(
+    "is dumped with %s, cleaned up, and comes back as runc's",
+    async (words) => {
+      const form = words.split(" ");
+      const { id, bundle } = await started(`form-${form.length}${form[0]}`);
+      const { jid } = await roundTrip(id, bundle, ["--compression", ...form]);
+      await ours("job", "kill", jid);
+      await until("it is gone", () => statusOf(id) === undefined);
+    },
+  );
+
+  test("is dumped again and again as the job that it became, and left running", async () => {
+    const { id, bundle } = await started("again");
+    await ours("manage", "runc", id, ...root(), "--jid", "again");
+    await dumped("job", "again", "--leave-running");
+    await bundle.goesOn();
+    expect(statusOf(id)).toBe("running");
+    for (const _ of [1, 2]) {
+      await dumped("job", "again");
+      expect(statusOf(id)).toBeUndefined();
+      await ours("restore", "job", "again");
+      await bundle.goesOn();
+    }
+    expect(await ours("checkpoints", "again", "--quiet")).toMatch(/^(\S+\n){3}$/);
+    await ours("job", "kill", "again");
+  });
+
+  test("in the foreground ends there, as if it had been killed", async () => {
+    const bundle = runc.bundle("foreground");
+    const id = runc.id("foreground");
+    const child = await runc.foreground(bundle, id);
+    await roundTrip(id, bundle);
+    expect(await child.exited).toBe(137);
+  });
+
+  test("comes back under another id, beside the first", async () => {
+    const { id, bundle } = await started("first");
+    const path = await dumped("runc", id, ...root(), "--leave-running");
+    const other = runc.id("second");
+    await ours("restore", "runc", "--path", path, "--id", other, ...root());
+    expect([statusOf(id), statusOf(other)]).toEqual(["running", "running"]);
+    await bundle.goesOn();
+    expect(await refused("restore", "runc", "--path", path, ...root())).toContain("is there already");
+  });
+});
+
+describe("a job", () => {
+  test("is run from a bundle, logs, and leaves nothing when it ends", async () => {
+    const bundle = runc.bundle("log", { args: ["sh", "-c", "echo out; echo err >&2; exit 7"] });
+    const id = runc.id("log");
+    const log = join(runc.dir, "job.log");
+    await ours("run", "runc", "--bundle", bundle.path, "--id", id, ...root(), "--jid", "log", "--out", log);
+    await until("it has ended", async () => / halted /.test(await ours("ps")));
+    expect(readFileSync(log, "utf8").split("\n").sort().join()).toBe(",err,out");
+    expect(JSON.parse(await ours("job", "inspect", "log", "--format", "json")).exit.status).toBe(7);
+    expect(statusOf(id)).toBeUndefined();
+  });
+
+  test("is attached to, dumped and restored attached, with its status", async () => {
+    const bundle = runc.bundle("cat", {
+      args: ["sh", "-c", 'read a; echo "<$a>"; read b; echo "<$b>"; exit 3'],
+    });
+    const id = runc.id("cat");
+    await ours("run", "runc", "--bundle", bundle.path, "--id", id, ...root(), "--jid", "cat", "--attachable");
+    await dumped("job", "cat");
+    expect(statusOf(id)).toBeUndefined();
+    await ours("restore", "job", "cat");
+    const attached = await daemon.cli(["job", "attach", "cat"], { stdin: "one\ntwo\n" });
+    expect(attached).toMatchObject({ code: 3, stdout: "<one>\n<two>\n" });
+  });
+
+  test("with a terminal finds another one", async () => {
+    const bundle = runc.bundle("tty", { args: ["sh"], terminal: true });
+    const id = runc.id("tty");
+    const args = ["--bundle", bundle.path, "--id", id, ...root(), "--jid", "tty"];
+    using run = startInTerminal(daemon, ["run", "runc", ...args, "--attach"]);
+    run.write("X=hello; tty\r");
+    await until("it answers", () => run.stdout().includes("/dev/pts/0"));
+    await dumped("job", "tty");
+    expect(await run.exited).toBe(137);
+    using again = startInTerminal(daemon, ["restore", "job", "tty", "--attach"]);
+    again.write('echo "<$X>"; exit 4\r');
+    await until("it is there", () => again.stdout().includes("<hello>"));
+    expect(await again.exited).toBe(4);
+  });
+});
+
+describe("what cannot be done is said in one line, and the container runs on", () => {
+  test("no such container, and a name that is none", async () => {
+    expect(await refused("dump", "runc", "nobody", ...root())).toContain("no container nobody");
+    expect(await refused("dump", "runc", "../x", ...root())).toContain("../x");
+  });
+
+  test("a bundle that is none", async () => {
+    expect(await refused("run", "runc", "--bundle", "/nonexistent", ...root())).toContain("/nonexistent");
+  });
+
+  test("a disk that is full, and a CRIU that fails", async () => {
+    const { id, bundle } = await started("fails");
+    const words = await refused("dump", "runc", id, ...root(), "--external", "nonsense[");
+    expect(words).toContain(id);
+    await bundle.goesOn();
+    expect(statusOf(id)).toBe("running");
+    expect(readdirSync(join(daemon.dir, "checkpoints")).filter((name) => name.includes("fails"))).toEqual([]);
+    const pid = listContainers(runc.root).containers.find((container) => container.id === id)?.pid ?? 0;
+    expect(readStat(pid)?.state).toMatch(/[SR]/);
+    expect(existsSync(bundle.path)).toBe(true);
+  });
+});
+
+describe("namespaces that are shared with a pod", () => {
+  const types = ["network", "pid", "ipc", "uts", "cgroup"] as const;
+  type Shared = (typeof types)[number];
+  const file = (type: Shared) => (type === "network" ? "net" : type);
+
+  /** A container that joins these namespaces of another, and has all others for itself. */
+  async function inPod(name: string, shared: readonly Shared[], parts: BundleParts = {}) {
+    const pod = await started(`${name}-pod`, {
+      namespaces: [...["pid", "network", "ipc", "uts", "mount", "cgroup"].map((type) => ({ type }))],
+    });
+    const pid = listContainers(runc.root).containers.find(({ id }) => id === pod.id)?.pid ?? 0;
+    const joined = shared.map((type) => ({ type, path: `/proc/${pid}/ns/${file(type)}` }));
+    const own = ["pid", "network", "ipc", "uts", "mount"].filter(
+      (type) => !shared.some((each) => each === type),
+    );
+    const namespaces = [...own.map((type) => ({ type })), ...joined];
+    return { pod, ...(await started(name, { ...parts, namespaces })) };
+  }
+
+  const namespacesOf = (id: string, shared: readonly Shared[]) => {
+    const pid = listContainers(runc.root).containers.find((container) => container.id === id)?.pid ?? 0;
+    return shared.map((type) => readlinkSync(`/proc/${pid}/ns/${file(type)}`));
+  };
+
+  test.each([...types, types.join(" ")])("%s", async (asked) => {
+    const shared = types.filter((type) => asked.split(" ").includes(type));
+    const { pod, id, bundle } = await inPod(`share-${shared.length}${shared[0]}`, shared, {
+      mounts: [{ destination: "/scratch", type: "tmpfs", source: "tmpfs", options: ["size=1m"] }],
+    });
+    expect(namespacesOf(id, shared)).toEqual(namespacesOf(pod.id, shared));
+    await roundTrip(id, bundle);
+    expect(namespacesOf(id, shared)).toEqual(namespacesOf(pod.id, shared));
+    await pod.bundle.goesOn();
+    await runc.remove(id);
+    await runc.remove(pod.id);
+  });
+});
