@@ -7,6 +7,7 @@ import type { JobContainer, JobRecord } from "../jobs/types.ts";
 import type { Spec } from "../runc/spec.ts";
 import type { ContainerStart } from "../supervisor/spec.ts";
 import type { RestoreOptions } from "./api.ts";
+import { bundleWithoutCgroup } from "./container_bundle.ts";
 import { prepareImages } from "./container_images.ts";
 import { claimPlace, containerStart, writeCriu } from "./container_start.ts";
 import { checkMayUseContainers } from "./containers.ts";
@@ -56,16 +57,25 @@ export interface ContainerRestore {
 export function restoreContainerStart(
   context: EngineContext,
   { criu: choices, container: asked }: RestoreOptions,
-  { jid, folder, place, manifest, criu, images, workDir }: ContainerRestore,
+  { jid, folder, place: { container, spec }, manifest, criu, images, workDir }: ContainerRestore,
 ): Promise<ContainerStart> {
+  const cgroup = sharedCgroup(spec);
+  const place =
+    cgroup === undefined
+      ? container
+      : { ...container, bundle: bundleWithoutCgroup(container.bundle, folder) };
   const descriptors = manifest.container?.descriptors ?? [];
   prepareImages({ folder: images, descriptors, console: manifest.container?.console === true });
-  const command = [...enter(place.spec), ...criu, ...criuOptions(choices, manifest)];
+  const command = [
+    ...(cgroup === undefined ? [] : ["nsenter", `--cgroup=${cgroup}`, "--"]),
+    ...criu,
+    ...criuOptions(choices, manifest),
+  ];
   const stdin = manifest.stdio.find(({ fd, kind, key }) => fd === 0 && kind === "pipe" && key !== "");
   return containerStart(
     context,
     {
-      ...{ jid, folder, place: place.container, choices: asked },
+      ...{ jid, folder, place, choices: asked },
       terminal: manifest.container?.console === true,
     },
     {
@@ -78,9 +88,8 @@ export function restoreContainerStart(
 }
 
 /** runc asks CRIU to join what the bundle names of a pod's, but knows nothing of a cgroup namespace. */
-function enter({ namespaces }: Spec): string[] {
-  const shared = namespaces.find(({ type, path }) => type === "cgroup" && path !== "");
-  return shared === undefined ? [] : ["nsenter", `--cgroup=${shared.path}`, "--"];
+function sharedCgroup({ namespaces }: Spec): string | undefined {
+  return namespaces.find(({ type, path }) => type === "cgroup" && path !== "")?.path;
 }
 
 /** What runc hands on by flags of its own, and would otherwise say no to. */

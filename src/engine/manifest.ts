@@ -89,7 +89,10 @@ export function describeDump(
     stdio: facts.stdio,
     stdinEnded: held?.stdinEnded ?? false,
     output: job?.output ?? { kind: "none" },
-    ...(facts.container && { container: facts.container.manifest }),
+    // A job knows the bundle that it was made of, even where runc was given a changed one.
+    ...(facts.container && {
+      container: { ...facts.container.manifest, ...(job?.container && { bundle: job.container.bundle }) },
+    }),
     files,
     ...(shards && { shards }),
   };

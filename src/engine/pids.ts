@@ -1,7 +1,7 @@
 /** Before a restore: are the pids of the checkpoint free? */
 import { readProcessTree, type TreeEntry } from "../criu/images/process_tree.ts";
 import { CedanaError } from "../errors.ts";
-import { listDir, type ProcStat, readStat } from "../system/proc.ts";
+import { listDir, type ProcStat, readStat, readStatus } from "../system/proc.ts";
 
 /** How long the dead are waited for, ms: some hosts' init reaps after about a second (linux.md). */
 const reapWait = 5000;
@@ -24,6 +24,27 @@ export async function waitForPids(imagesDir: string): Promise<void> {
     if (waited >= patience) throw inUse(holder);
     await Bun.sleep(20);
   }
+}
+
+/**
+ * The same for a container that shares its pid namespace with others: waits for those who died in one with such a pid and
+ * are not collected yet. Who else has a pid there is CRIU's to say.
+ */
+export async function waitForNamespacePids(imagesDir: string): Promise<void> {
+  const ids = new Set((await readProcessTree(imagesDir)).map(({ pid }) => pid));
+  for (
+    let waited = 0;
+    waited < reapWait && listDir("/proc").some((name) => isDeadInside(name, ids));
+    waited += 20
+  )
+    await Bun.sleep(20);
+}
+
+function isDeadInside(name: string, ids: ReadonlySet<number>): boolean {
+  if (!/^\d+$/.test(name) || readStat(Number(name))?.state !== "Z") return false;
+  // One number for each namespace that it is in, its own last (proc_pid_status(5)).
+  const [, ...inner] = readStatus(Number(name))?.get("NSpid")?.split(/\s+/) ?? [];
+  return inner.length > 0 && ids.has(Number(inner.at(-1)));
 }
 
 function findHolder(tree: TreeEntry[]): Holder | undefined {

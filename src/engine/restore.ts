@@ -25,7 +25,7 @@ import { type EngineContext, socketPath } from "./context.ts";
 import { restoreIdentity } from "./criu_identity.ts";
 import { type Images, openImages } from "./images.ts";
 import { killTree } from "./kill_tree.ts";
-import { waitForPids } from "./pids.ts";
+import { waitForNamespacePids, waitForPids } from "./pids.ts";
 import {
   findSource,
   holdLocalCopy,
@@ -88,11 +88,12 @@ export async function restore(
     await step("credentials", () => legible(images, () => checkCredentials(caller, images.dir)));
     await step("pids", async () => {
       if (source.job !== undefined) await waitForSupervisor(context, source.job);
-      // A container's are its own, in a namespace that is made anew; runc says what is taken in one that is shared.
-      if (manifest.container === undefined) await legible(images, () => waitForPids(images.dir));
+      const wait = manifest.container === undefined ? waitForPids : waitForNamespacePids;
+      await legible(images, () => wait(images.dir));
     });
     using work = openWorkFolder(context, identity);
     const { container } = manifest;
+    checkKind(options, starter, manifest);
     const place = container && (await step("bundle", () => restorePlace(options, source.job, container)));
     const output = await step(
       "output",
@@ -144,6 +145,24 @@ export async function restore(
     );
     return viewJob(context, job);
   });
+}
+
+/** What was asked for must be what the checkpoint is of. */
+function checkKind({ container: asked }: RestoreOptions, starter: Starter, { container }: Manifest): void {
+  if (asked !== undefined && container === undefined) {
+    throw new CedanaError({
+      reason: "INVALID_ARGUMENT",
+      message: "the checkpoint is of a process, not of a container",
+      hint: "restore it with: cedana restore process",
+    });
+  }
+  if (container !== undefined && starter.foreground) {
+    throw new CedanaError({
+      reason: "NOT_SUPPORTED",
+      message: "containers are restored by the daemon only, not with --no-server",
+      hint: "leave --no-server out; --attach stays with the container",
+    });
+  }
 }
 
 /** Whoever stumbles over an image of a folder that is still being verified waits for what that says of it. */

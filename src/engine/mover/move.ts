@@ -73,8 +73,11 @@ async function asSeenHere(
 async function isSmallTar(path: string, label: string): Promise<boolean> {
   const fd = openSync(path, "r");
   try {
-    const { size } = fstatSync(fd);
-    return size <= SMALL.bytes && (await detectArchive(fileSource({ fd, size, label }))) === "tar";
+    const stat = fstatSync(fd);
+    const { size } = stat;
+    return (
+      stat.isFile() && size <= SMALL.bytes && (await detectArchive(fileSource({ fd, size, label }))) === "tar"
+    );
   } finally {
     closeSync(fd);
   }

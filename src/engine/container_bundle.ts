@@ -1,0 +1,47 @@
+/**
+ * A bundle that `runc restore` takes although it shares a cgroup namespace: CRIU is run in that namespace (`enter`), so
+ * runc is told of none to join, and CRIU that the cgroups are none of its business: in a namespace of somebody else's it
+ * finds the container in no place that it could name.
+ */
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { CedanaError } from "../errors.ts";
+
+/** CRIU reads the file of this annotation after what runc tells it, and so in its place (runc, handleCriuConfigurationFile). */
+const annotation = "org.criu.config";
+
+/** Makes it in the job's folder, where it stays with the job: runc names it as the container's. */
+export function bundleWithoutCgroup(bundle: string, folder: string): string {
+  const spec: unknown = JSON.parse(readFileSync(join(bundle, "config.json"), "utf8"));
+  if (
+    !isRecord(spec) ||
+    !isRecord(spec.root) ||
+    !isRecord(spec.linux) ||
+    !Array.isArray(spec.linux.namespaces)
+  ) {
+    throw new CedanaError({ reason: "PATH_NOT_USABLE", message: `${bundle} is no bundle` });
+  }
+  const annotations = isRecord(spec.annotations) ? spec.annotations : {};
+  const own = annotations[annotation];
+  const config = join(folder, "criu.conf");
+  const asked = typeof own === "string" && own !== "" ? readFileSync(own, "utf8") : "";
+  writeFileSync(config, `${asked}\nmanage-cgroups=ignore\n`, { mode: 0o600 });
+  const made = join(folder, "bundle");
+  mkdirSync(made, { recursive: true, mode: 0o700 });
+  const changed = {
+    ...spec,
+    root: { ...spec.root, path: resolve(bundle, String(spec.root.path)) },
+    linux: { ...spec.linux, namespaces: spec.linux.namespaces.map(withoutPath) },
+    annotations: { ...annotations, [annotation]: config },
+  };
+  writeFileSync(join(made, "config.json"), JSON.stringify(changed), { mode: 0o600 });
+  return made;
+}
+
+function withoutPath(namespace: unknown): unknown {
+  return isRecord(namespace) && namespace.type === "cgroup" ? { type: "cgroup" } : namespace;
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
