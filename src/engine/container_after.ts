@@ -40,8 +40,11 @@ export async function runc(args: string[], what: string): Promise<void> {
 }
 
 /** A CRIU that was killed while it stopped the container leaves its cgroup frozen; one that was paused stays so. */
-export function thaw({ status, cgroupPaths }: RuncContainer): void {
-  if (status === "paused") return;
+export function thaw(container: RuncContainer): void {
+  if (container.status !== "paused") letRun(container);
+}
+
+export function letRun({ cgroupPaths }: RuncContainer): void {
   const old = cgroupPaths.get("freezer");
   const unified = cgroupPaths.get("");
   try {

@@ -58,7 +58,7 @@ export async function dump(context: EngineContext, options: DumpOptions): Promis
     const leaveRunning = await step("validate", () => staysRunning(context, options));
     const { tree, facts, identity } = await step("inspect", () => {
       const tree = findTree(caller, stat.pid);
-      const facts = runtime.beforeDump(stat.pid, container);
+      const facts = runtime.beforeDump(stat.pid, { container, tcpEstablished: options.criu.tcpEstablished });
       return { tree, facts, identity: dumpIdentity(caller, tree, container) };
     });
     const criu = await step("find criu", () => context.criu());

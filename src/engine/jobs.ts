@@ -6,6 +6,8 @@ import { processTree, readStat } from "../system/proc.ts";
 import { checkSignal, findJob, findTarget, halted, mayUse } from "./access.ts";
 import type { Engine, JobView, Target } from "./api.ts";
 import { removeCheckpointOf } from "./checkpoints.ts";
+import { letRun } from "./container_after.ts";
+import { containerOf } from "./containers.ts";
 import type { EngineContext } from "./context.ts";
 import { killTree } from "./kill_tree.ts";
 import { defaultLog, removeDefaultLog } from "./log.ts";
@@ -48,6 +50,9 @@ export async function killJobs(
   for (const job of views) {
     if (number === SIGKILL) killTree(job.process, caller);
     else signalJob(job, number);
+    // What is frozen by its cgroup dies when it is thawed.
+    const container = containerOf(job);
+    if (container?.status === "paused" && (number === SIGKILL || isEnding(number))) letRun(container);
   }
   if (number === SIGKILL) await Promise.all(views.map((job) => waitUntilHalted(context, job)));
   return views.map(({ jid }) => jid);

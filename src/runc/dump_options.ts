@@ -28,6 +28,7 @@ export interface ContainerDump {
   mounts: Set<number>;
   /** CRIU would cut others off that share the network. */
   sharesNetwork: boolean;
+  sharesIpc: boolean;
 }
 
 /** The container must be alive. */
@@ -58,6 +59,7 @@ export function dumpOptionsOf(container: RuncContainer): ContainerDump {
     console,
     mounts: new Set(mounts.map(({ id }) => id)),
     sharesNetwork: joined("network") !== undefined,
+    sharesIpc: joined("ipc") !== undefined,
   };
 }
 

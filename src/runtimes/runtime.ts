@@ -34,9 +34,16 @@ export interface ContainerFacts {
   enter: string[];
 }
 
+export interface DumpAsked {
+  /** Whose init the root of the tree is. */
+  container?: RuncContainer;
+  /** Established connections are to survive. */
+  tcpEstablished?: boolean;
+}
+
 export interface Runtime {
   type: string;
   features: readonly Verb[];
-  /** Looks at a running tree before its dump; throws when it cannot be dumped. `container`: whose it is. */
-  beforeDump(pid: number, container?: RuncContainer): TreeFacts;
+  /** Looks at a running tree before its dump; throws when it cannot be dumped. */
+  beforeDump(pid: number, asked?: DumpAsked): TreeFacts;
 }

@@ -102,6 +102,55 @@ describe("a container that somebody else started", () => {
     await ours("job", "kill", "again");
   });
 
+  test("is killed although it is paused", async () => {
+    const { id } = await started("paused");
+    await ours("manage", "runc", id, ...root(), "--jid", "paused");
+    await ours("freeze", "job", "paused");
+    await ours("job", "kill", "paused");
+    await until("it has stopped", () => statusOf(id) === "stopped");
+  });
+
+  test("is waited for before it is there", async () => {
+    const bundle = runc.bundle("upcoming");
+    const id = runc.id("upcoming");
+    const managing = ours("manage", "runc", id, ...root(), "--upcoming", "--jid", "upcoming");
+    await Bun.sleep(300);
+    await runc.exec(["run", "--detach", "--bundle", bundle.path, id]);
+    expect(await managing).toContain("managing job upcoming");
+    await ours("job", "kill", "upcoming");
+  });
+
+  test("is not dumped while somebody else's process runs in it", async () => {
+    const { id, bundle } = await started("exec");
+    const inside = Bun.spawn(["runc", "--root", runc.root, "exec", id, "sleep", "1000"]);
+    await until("it is inside", () =>
+      /sleep 1000/.test(Bun.spawnSync(["ps", "-e", "-o", "args"]).stdout.toString()),
+    );
+    expect(await refused("dump", "runc", id, ...root())).toMatch(/process \d+ \(sleep\) runs in it/);
+    await bundle.goesOn();
+    await runc.remove(id);
+    await inside.exited;
+  });
+
+  test("that writes to a file and to pipes of the host finds others", async () => {
+    const bundle = runc.bundle("stdio", {
+      args: ["sh", "-c", "i=0; while :; do i=$((i+1)); echo $i; echo $i >/shared/count; sleep 0.05; done"],
+    });
+    const id = runc.id("stdio");
+    await runc.exec(["run", "--detach", "--bundle", bundle.path, id]);
+    await until("it counts", () => bundle.count() > 0);
+    const path = await dumped("runc", id, ...root());
+    const log = join(runc.dir, "stdio.log");
+    const jid = jidIn(await ours("restore", "runc", "--path", path, ...root(), "--out", log));
+    const before = bundle.count();
+    await until("it is logged", () =>
+      readFileSync(log, "utf8")
+        .split("\n")
+        .includes(String(before + 1)),
+    );
+    await ours("job", "kill", jid);
+  });
+
   test("in the foreground ends there, as if it had been killed", async () => {
     const bundle = runc.bundle("foreground");
     const id = runc.id("foreground");

@@ -1,18 +1,22 @@
 /** runc's containers, whoever started them. */
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import type { ManifestStdio } from "../../archive/manifest.ts";
 import { consoleKey } from "../../criu/images/console_mount.ts";
-import { CedanaError } from "../../errors.ts";
+import { CedanaError, errnoOf } from "../../errors.ts";
 import type { RuncContainer } from "../../runc/containers.ts";
 import { type ContainerDump, consolePath, dumpOptionsOf } from "../../runc/dump_options.ts";
-import { readArgs, readLink } from "../../system/proc.ts";
+import { readArgs, readLink, readStat } from "../../system/proc.ts";
 import { processRuntime } from "../process/process.ts";
-import type { Runtime, TreeFacts } from "../runtime.ts";
+import type { DumpAsked, Runtime, TreeFacts } from "../runtime.ts";
 import { externalFile } from "./external_file.ts";
 
-function beforeDump(pid: number, container?: RuncContainer): TreeFacts {
+function beforeDump(pid: number, { container, tcpEstablished }: DumpAsked = {}): TreeFacts {
   if (container === undefined) throw new Error("a container's dump needs the container");
   const tree = processRuntime.beforeDump(pid);
   const dump = dumpOptionsOf(container);
+  refuseStrangers(container, tree.pids);
+  if (dump.sharesIpc) for (const member of tree.pids) refuseSharedMemory(container, member);
   const stdio = stdioOf(tree.stdio, pid, dump);
   return {
     ...tree,
@@ -34,7 +38,8 @@ function beforeDump(pid: number, container?: RuncContainer): TreeFacts {
         container: {
           root: dump.root,
           freezeCgroup: dump.freezeCgroup,
-          networkLock: dump.sharesNetwork ? "skip" : undefined,
+          // What holds connections still would hold the others' too, until the restore.
+          networkLock: dump.sharesNetwork && tcpEstablished !== true ? "skip" : undefined,
         },
         external: [
           ...dump.external,
@@ -46,6 +51,41 @@ function beforeDump(pid: number, container?: RuncContainer): TreeFacts {
       enter: dump.enter,
     },
   };
+}
+
+/**
+ * `runc exec` and `docker exec` start processes in the container that are nobody's children there: CRIU does not see
+ * them, and they would die with the container without being in the checkpoint.
+ */
+function refuseStrangers({ id, cgroupPaths }: RuncContainer, tree: number[]): void {
+  const folder = cgroupPaths.get("pids") || cgroupPaths.get("freezer") || cgroupPaths.get("");
+  const stranger =
+    folder && processesIn(folder).find((pid) => !tree.includes(pid) && readStat(pid) !== undefined);
+  if (!stranger) return;
+  throw new CedanaError({
+    reason: "NOT_SUPPORTED",
+    message: `cannot dump container ${id}: process ${stranger} (${readStat(stranger)?.comm ?? "?"}) runs in it, and was started from outside`,
+    hint: "end it: what `runc exec` and `docker exec` started cannot be checkpointed",
+  });
+}
+
+function processesIn(cgroup: string): number[] {
+  try {
+    return readFileSync(join(cgroup, "cgroup.procs"), "utf8").split("\n").filter(Boolean).map(Number);
+  } catch (error) {
+    if (errnoOf(error) !== "ENOENT") throw error;
+    return [];
+  }
+}
+
+/** CRIU finds no such segment's owner when it runs in the very ipc namespace (measured with CRIU 4.2.1). */
+function refuseSharedMemory({ id }: RuncContainer, pid: number): void {
+  if (!readFileSync(`/proc/${pid}/maps`, "utf8").includes("/SYSV")) return;
+  throw new CedanaError({
+    reason: "NOT_SUPPORTED",
+    message: `cannot dump container ${id}: process ${pid} has System V shared memory, in an ipc namespace that is shared`,
+    hint: "give the container an ipc namespace of its own",
+  });
 }
 
 /** Pipes come and go by their names, and so do the host's files and terminals; all else is the container's own. */
