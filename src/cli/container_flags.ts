@@ -47,8 +47,4 @@ export const runcFlags = {
     options: ["auto", "true", "false"],
     description: "leave cgroup errors be (true is not supported yet)",
   },
-  "no-server": {
-    type: "boolean",
-    description: "work without the daemon, in the foreground of this shell (not supported yet)",
-  },
 } satisfies Flags;

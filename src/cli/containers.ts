@@ -42,15 +42,11 @@ export function containerOptionsOf(
 }
 
 /** Throws for what runc could do and this program cannot, and for what contradicts itself. */
-export function checkRuncFlags(
-  args: RuncFlags & { attach?: boolean; "no-server"?: boolean },
-  path: readonly string[],
-): void {
+export function checkRuncFlags(args: RuncFlags & { attach?: boolean }, path: readonly string[]): void {
   const { attach, detach, rootless } = args;
   refuseGiven({
     "console-socket": args["console-socket"],
     rootless: rootless === "true",
-    "no-server": args["no-server"],
   });
   if (attach && detach) throw usageError("--detach cannot be given with --attach", path);
 }

@@ -121,3 +121,18 @@ export function restoreArguments(command: RestoreCommand): string[] {
   for (const { fd, key } of command.inherit) args.push("--inherit-fd", `fd[${fd}]:${key}`);
   return [...args, ...optionsFromJson(command.criuOpts, "restore")];
 }
+
+/**
+ * Words before `swrk`, by which runc has CRIU restore a container: what runc does not know of, since its own requests
+ * win. CRIU cuts the first letter off the key of a file that is inherited so, and then takes the file whatever its size
+ * (files-reg.c; measured with CRIU 4.2.1).
+ */
+export function swrkArguments(options: CriuFlags, inherit: { fd: number; key: string }[]): string[] {
+  return [
+    ...(options.tcpClose ? ["--tcp-close"] : []),
+    ...(options.linkRemap ? ["--link-remap"] : []),
+    ...(options.external ?? []).flatMap((external) => ["--external", external]),
+    ...inherit.flatMap(({ fd, key }) => ["--inherit-fd", `fd[${fd}]:${key.replace(/^file/, "ile")}`]),
+    ...optionsFromJson(options.criuOpts, "restore"),
+  ];
+}

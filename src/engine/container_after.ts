@@ -7,7 +7,7 @@ import { locateRunc } from "../runc/program.ts";
 import { readStat } from "../system/proc.ts";
 import { cleanEnvironment } from "../system/self.ts";
 
-/** How long a dead init is waited for until its parent has collected it, ms. */
+/** How long is waited for init's end, and for its owner to clean up, ms. */
 const patience = 5000;
 
 /**
@@ -16,12 +16,14 @@ const patience = 5000;
  */
 export async function forgetDumped(container: RuncContainer, owner: Owner | undefined): Promise<void> {
   const { id, root, init } = container;
-  for (let waited = 0; waited < patience; waited += 10) {
+  const detached = owner?.kind === "detached";
+  const hasEnded = () => {
     const stat = readStat(init.pid);
-    if (stat === undefined || stat.startTime !== init.startTime || stat.state === "Z") break;
-    await Bun.sleep(10);
-  }
-  if (owner?.kind !== "detached" || readContainer(root, id)?.status !== "stopped") return;
+    if (stat !== undefined && stat.startTime === init.startTime && stat.state !== "Z") return false;
+    return detached || readContainer(root, id) === undefined;
+  };
+  for (let waited = 0; waited < patience && !hasEnded(); waited += 10) await Bun.sleep(10);
+  if (!detached || readContainer(root, id)?.status !== "stopped") return;
   await runc(["--root", root, "delete", id], `delete container ${id}`);
 }
 

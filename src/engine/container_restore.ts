@@ -1,7 +1,7 @@
 /** restore, of a container: runc makes it anew around what CRIU brings back. */
 import type { Manifest, ManifestContainer } from "../archive/manifest.ts";
 import { readPipeData } from "../criu/images/pipe_data.ts";
-import { optionsFromJson } from "../criu/override.ts";
+import { swrkArguments } from "../criu/options.ts";
 import { CedanaError } from "../errors.ts";
 import type { JobContainer, JobRecord } from "../jobs/types.ts";
 import type { Spec } from "../runc/spec.ts";
@@ -101,23 +101,8 @@ function runcFlags(choices: RestoreOptions["criu"]): string[] {
   ];
 }
 
-/** What runc does not know: words before its own. */
-function criuOptions(choices: RestoreOptions["criu"], { stdio }: Manifest): string[] {
-  return [
-    ...(choices.tcpClose ? ["--tcp-close"] : []),
-    ...(choices.linkRemap ? ["--link-remap"] : []),
-    ...(choices.external ?? []).flatMap((external) => ["--external", external]),
-    ...inherited(stdio),
-    ...optionsFromJson(choices.criuOpts, "restore"),
-  ];
-}
-
-/**
- * The host's files that the container wrote to: its new stdio takes their place. CRIU cuts the first letter off the key
- * of a file that is inherited so, and then takes it whatever its size (files-reg.c; measured with CRIU 4.2.1).
- */
-function inherited(stdio: Manifest["stdio"]): string[] {
+/** The host's files and terminals that the container wrote to: its new stdio takes their place. */
+function inherited(stdio: Manifest["stdio"]): { fd: number; key: string }[] {
   const files = stdio.filter(({ key }) => key.startsWith("file[") || key.startsWith("tty["));
-  const first = files.filter(({ key }, index) => files.findIndex((other) => other.key === key) === index);
-  return first.flatMap(({ fd, key }) => ["--inherit-fd", `fd[${fd}]:${key.replace(/^file/, "ile")}`]);
+  return files.filter(({ key }, index) => files.findIndex((other) => other.key === key) === index);
 }

@@ -93,7 +93,7 @@ export async function restore(
     });
     using work = openWorkFolder(context, identity);
     const { container } = manifest;
-    checkKind(options, starter, manifest);
+    checkKind(options, manifest);
     const place = container && (await step("bundle", () => restorePlace(options, source.job, container)));
     const output = await step(
       "output",
@@ -148,21 +148,13 @@ export async function restore(
 }
 
 /** What was asked for must be what the checkpoint is of. */
-function checkKind({ container: asked }: RestoreOptions, starter: Starter, { container }: Manifest): void {
-  if (asked !== undefined && container === undefined) {
-    throw new CedanaError({
-      reason: "INVALID_ARGUMENT",
-      message: "the checkpoint is of a process, not of a container",
-      hint: "restore it with: cedana restore process",
-    });
-  }
-  if (container !== undefined && starter.foreground) {
-    throw new CedanaError({
-      reason: "NOT_SUPPORTED",
-      message: "containers are restored by the daemon only, not with --no-server",
-      hint: "leave --no-server out; --attach stays with the container",
-    });
-  }
+function checkKind({ container: asked }: RestoreOptions, { container }: Manifest): void {
+  if (asked === undefined || container !== undefined) return;
+  throw new CedanaError({
+    reason: "INVALID_ARGUMENT",
+    message: "the checkpoint is of a process, not of a container",
+    hint: "restore it with: cedana restore process",
+  });
 }
 
 /** Whoever stumbles over an image of a folder that is still being verified waits for what that says of it. */

@@ -77,7 +77,7 @@ function processStart({ args, env, cwd, umask }: RunOptions): RunStart {
 }
 
 /** Where a container is to be, and what its bundle says of what RunOptions say of a process. */
-async function placeOf(
+export async function placeOf(
   { caller, container, output }: RunOptions,
   jid: string,
 ): Promise<{ place: JobContainer; asProcess: Pick<RunOptions, "args" | "cwd" | "tty"> }> {

@@ -1,10 +1,12 @@
 /** run --no-server: the job is a child of the caller's shell's child, with its terminal; `ps` shows it like any other. */
 import type { ForegroundJob } from "../supervisor/foreground.ts";
+import type { Identity } from "../system/caller.ts";
 import { bootId } from "../system/proc.ts";
 import type { JobView, RunOptions } from "./api.ts";
-import type { EngineContext } from "./context.ts";
+import { containerStart } from "./container_start.ts";
+import { type EngineContext, socketPath } from "./context.ts";
 import { killTree } from "./kill_tree.ts";
-import { validate } from "./run.ts";
+import { defaultTerminal, placeOf, prepareFolder, validate } from "./run.ts";
 import { type Finished, runSteps } from "./steps.ts";
 import { viewJob } from "./view.ts";
 
@@ -17,9 +19,18 @@ export async function runInForeground(
   return runSteps({}, async (step) => {
     const { identity, jid } = await step("validate", () => validate(context, options));
     const log = output.kind === "log" ? output.path : undefined;
+    const container =
+      options.type === "runc"
+        ? await step("bundle", () =>
+            placeOf({ ...options, output: log === undefined ? { kind: "attachable" } : output }, jid),
+          )
+        : undefined;
     const started = await step(
       "start",
-      () => job.run({ ...options, identity, log }),
+      () =>
+        container === undefined
+          ? job.run({ ...options, identity, log })
+          : startContainer(context, options, { ...container, jid, identity, log, job }),
       (process) => killTree(process, options.caller),
     );
     const record = {
@@ -34,8 +45,31 @@ export async function runInForeground(
       tty: process.stdin.isTTY === true,
       gpu: false,
       createdAt: Date.now(),
+      ...(container && { ...container.asProcess, container: container.place }),
     };
     await step("record", () => context.store.insertJob(record));
     return viewJob(context, record);
   });
+}
+
+async function startContainer(
+  context: EngineContext,
+  { container: choices, terminal }: RunOptions,
+  started: Awaited<ReturnType<typeof placeOf>> & {
+    jid: string;
+    identity: Identity;
+    log: string | undefined;
+    job: ForegroundJob;
+  },
+): Promise<{ pid: number; startTime: bigint }> {
+  const { jid, identity, log, job, place } = started;
+  const { tty } = started.asProcess;
+  const folder = prepareFolder(context, jid);
+  const start = await containerStart(context, { jid, folder, place, choices, terminal: tty });
+  const spec = {
+    ...{ jid, folder, socket: socketPath(context, jid), identity, log, start },
+    terminal: tty ? (terminal ?? defaultTerminal) : undefined,
+    attachFollows: false,
+  };
+  return job.container(spec, start);
 }

@@ -12,7 +12,7 @@ import { openFilesOf } from "../system/open_files.ts";
 import { readStat } from "../system/proc.ts";
 import { setForeground, setTerminalAttributes, terminalAttributes, windowSize } from "../system/pty.ts";
 import { relayInput, relayTerminal, writeTo } from "./relay.ts";
-import type { RunStart, SupervisorSpec } from "./spec.ts";
+import type { ContainerStart, RunStart, SupervisorSpec } from "./spec.ts";
 import { type StartedJob, startRun } from "./start_run.ts";
 import { Input, type JobStdio, openInput, openOutput, openTerminal } from "./stdio.ts";
 
@@ -43,6 +43,7 @@ export class ForegroundJob {
   }
 
   async restore(spec: SupervisorSpec): Promise<{ pid: number; startTime: bigint }> {
+    if (spec.start.kind === "container") return this.container(spec, spec.start);
     if (spec.start.kind !== "restore") throw new Error("a restore was expected");
     leaveInterrupts();
     becomeSubreaper();
@@ -65,6 +66,28 @@ export class ForegroundJob {
     );
     const started = await startRestore(start, spec.identity, stdio);
     this.restoreTerminal = relayTerminal(stdio);
+    return this.keep(started);
+  }
+
+  /** One that runc starts or restores: what the shell's stdio is to it, or a terminal of its own that is relayed. */
+  async container(spec: SupervisorSpec, start: ContainerStart): Promise<{ pid: number; startTime: bigint }> {
+    becomeSubreaper();
+    const { startContainer } = await import("./start_container.ts");
+    if (spec.terminal !== undefined) {
+      leaveInterrupts();
+      const stdio = openTerminal(spec.identity, process.stdin.isTTY ? windowSize(0) : spec.terminal);
+      const started = await startContainer(start, stdio);
+      this.restoreTerminal = relayTerminal(stdio);
+      return this.keep(started);
+    }
+    const held = openRestored(spec, Uint8Array.fromBase64(start.unreadInput));
+    const started = await startContainer(start, held.stdio);
+    const { stop, pumped } = held.relay();
+    this.pumped = pumped;
+    this.stopInput = stop;
+    // Its processes are of another session: the terminal's Ctrl+C comes to us alone.
+    for (const signal of ["SIGINT", "SIGQUIT"] as const)
+      process.on(signal, () => process.kill(started.pid, signal));
     return this.keep(started);
   }
 

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdirSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { join } from "node:path";
 import { listContainers } from "../../src/runc/containers.ts";
-import { startInTerminal, until } from "./client.ts";
+import { startClient, startInTerminal, until } from "./client.ts";
 import { startTestDaemon, type TestDaemon } from "./daemon.ts";
 import type { Bundle, BundleParts } from "./runc/bundle.ts";
 import { type Runc, startRunc } from "./runc/runc.ts";
@@ -126,7 +126,7 @@ describe("a container that somebody else started", () => {
     await until("it is inside", () =>
       /sleep 1000/.test(Bun.spawnSync(["ps", "-e", "-o", "args"]).stdout.toString()),
     );
-    expect(await refused("dump", "runc", id, ...root())).toMatch(/process \d+ \(sleep\) runs in it/);
+    expect(await refused("dump", "runc", id, ...root())).toMatch(/process \d+ \(.+\) runs in it/);
     await bundle.goesOn();
     await runc.remove(id);
     await inside.exited;
@@ -178,8 +178,8 @@ describe("a job", () => {
     await ours("run", "runc", "--bundle", bundle.path, "--id", id, ...root(), "--jid", "log", "--out", log);
     await until("it has ended", async () => / halted /.test(await ours("ps")));
     expect(readFileSync(log, "utf8").split("\n").sort().join()).toBe(",err,out");
+    await until("runc knows it no more", () => statusOf(id) === undefined);
     expect(JSON.parse(await ours("job", "inspect", "log", "--format", "json")).exit.status).toBe(7);
-    expect(statusOf(id)).toBeUndefined();
   });
 
   test("is attached to, dumped and restored attached, with its status", async () => {
@@ -208,6 +208,32 @@ describe("a job", () => {
     again.write('echo "<$X>"; exit 4\r');
     await until("it is there", () => again.stdout().includes("<hello>"));
     expect(await again.exited).toBe(4);
+  });
+});
+
+describe("without the daemon", () => {
+  test("a container runs in the shell's foreground, and comes back there, with its status", async () => {
+    const args = ["sh", "-c", 'echo first; read a; echo "<$a>"; exit 6'];
+    const bundle = runc.bundle("direct", { args });
+    const id = runc.id("direct");
+    const place = ["--bundle", bundle.path, "--id", id, ...root()];
+    const run = startClient(daemon, ["run", "runc", ...place, "--no-server"]);
+    await until("it has begun", () => run.stdout() === "first\n");
+    const path = await dumped("runc", id, ...root(), "--no-server", "--name", "direct");
+    expect(await run.exited).toBe(137);
+    const again = startClient(daemon, ["restore", "runc", "--path", path, ...root(), "--no-server"]);
+    again.write("word\n");
+    expect([await again.exited, again.stdout()]).toEqual([6, "<word>\n"]);
+    expect(statusOf(id)).toBeUndefined();
+  });
+
+  test("with a terminal it has the shell's, relayed", async () => {
+    const bundle = runc.bundle("direct-tty", { args: ["sh"], terminal: true });
+    const place = ["--bundle", bundle.path, "--id", runc.id("direct-tty"), ...root()];
+    using run = startInTerminal(daemon, ["run", "runc", ...place, "--no-server"]);
+    run.write("stty size; exit 5\r");
+    await until("it answers", () => run.stdout().includes("24 80"));
+    expect(await run.exited).toBe(5);
   });
 });
 
@@ -248,12 +274,7 @@ describe("what cannot be done is said in one line, and the container runs on", (
     expect(await refused("dump", "runc", id, ...root())).toContain("has stopped");
   });
 
-  test("a container's checkpoint without the daemon, and a process's as a container", async () => {
-    const { id } = await started("kinds");
-    const path = await dumped("runc", id, ...root(), "--leave-running");
-    expect(await refused("restore", "process", "--path", path, "--no-server")).toContain(
-      "by the daemon only",
-    );
+  test("a process's checkpoint as a container", async () => {
     await ours("run", "process", "--jid", "plain", "--", "sleep", "1000");
     const plain = await dumped("job", "plain");
     expect(await refused("restore", "runc", "--path", plain, ...root())).toContain("of a process");

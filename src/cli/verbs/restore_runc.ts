@@ -15,7 +15,6 @@ const args = {
   ...placeFlags,
   ...runcFlags,
   ...restoreFlags,
-  "no-server": runcFlags["no-server"],
 } as const;
 
 export const restoreRunc = defineCommand({

@@ -12,7 +12,6 @@ const args = {
   bundle: { ...placeFlags.bundle, description: "folder of config.json (default: this one)" },
   ...runcFlags,
   ...runFlags,
-  "no-server": runcFlags["no-server"],
   ...surroundingsFlags,
 } as const;
 

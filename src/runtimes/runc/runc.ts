@@ -8,14 +8,14 @@ import type { RuncContainer } from "../../runc/containers.ts";
 import { type ContainerDump, consolePath, dumpOptionsOf } from "../../runc/dump_options.ts";
 import { readArgs, readLink, readStat } from "../../system/proc.ts";
 import { processRuntime } from "../process/process.ts";
-import type { DumpAsked, Runtime, TreeFacts } from "../runtime.ts";
+import { type DumpAsked, type Runtime, type TreeFacts, verbs } from "../runtime.ts";
 import { externalFile } from "./external_file.ts";
 
 function beforeDump(pid: number, { container, tcpEstablished }: DumpAsked = {}): TreeFacts {
   if (container === undefined) throw new Error("a container's dump needs the container");
   const tree = processRuntime.beforeDump(pid);
   const dump = dumpOptionsOf(container);
-  refuseStrangers(container, tree.pids);
+  refuseStrangers(container);
   if (dump.sharesIpc) for (const member of tree.pids) refuseSharedMemory(container, member);
   const stdio = stdioOf(tree.stdio, pid, dump);
   return {
@@ -57,16 +57,26 @@ function beforeDump(pid: number, { container, tcpEstablished }: DumpAsked = {}):
  * `runc exec` and `docker exec` start processes in the container that are nobody's children there: CRIU does not see
  * them, and they would die with the container without being in the checkpoint.
  */
-function refuseStrangers({ id, cgroupPaths }: RuncContainer, tree: number[]): void {
+function refuseStrangers({ id, init, cgroupPaths }: RuncContainer): void {
   const folder = cgroupPaths.get("pids") || cgroupPaths.get("freezer") || cgroupPaths.get("");
-  const stranger =
-    folder && processesIn(folder).find((pid) => !tree.includes(pid) && readStat(pid) !== undefined);
+  const stranger = folder && processesIn(folder).find((pid) => isStranger(pid, init.pid));
   if (!stranger) return;
   throw new CedanaError({
     reason: "NOT_SUPPORTED",
     message: `cannot dump container ${id}: process ${stranger} (${readStat(stranger)?.comm ?? "?"}) runs in it, and was started from outside`,
     hint: "end it: what `runc exec` and `docker exec` started cannot be checkpointed",
   });
+}
+
+/** Not below init, by way of its parents; one that has just ended is none. */
+function isStranger(pid: number, init: number): boolean {
+  for (let at = pid; at !== init; ) {
+    const parent = readStat(at)?.ppid;
+    if (parent === undefined) return false;
+    if (parent <= 1) return true;
+    at = parent;
+  }
+  return false;
 }
 
 function processesIn(cgroup: string): number[] {
@@ -105,7 +115,7 @@ function externalKey({ kind, key }: ManifestStdio): string[] {
 
 export const runcRuntime: Runtime = {
   type: "runc",
-  features: ["run", "manage", "dump", "restore", "freeze", "query", "attach"],
+  features: verbs,
   beforeDump,
 };
 
