@@ -69,7 +69,7 @@ export function restoreContainerStart(
   const command = [
     ...(cgroup === undefined ? [] : ["nsenter", `--cgroup=${cgroup}`, "--"]),
     ...criu,
-    ...criuOptions(choices, manifest),
+    ...swrkArguments(choices, inherited(manifest.stdio)),
   ];
   const stdin = manifest.stdio.find(({ fd, kind, key }) => fd === 0 && kind === "pipe" && key !== "");
   return containerStart(

@@ -122,9 +122,9 @@ describe("a container that somebody else started", () => {
 
   test("is not dumped while somebody else's process runs in it", async () => {
     const { id, bundle } = await started("exec");
-    const inside = Bun.spawn(["runc", "--root", runc.root, "exec", id, "sleep", "1000"]);
+    const inside = Bun.spawn(["runc", "--root", runc.root, "exec", id, "sleep", "4321"]);
     await until("it is inside", () =>
-      /sleep 1000/.test(Bun.spawnSync(["ps", "-e", "-o", "args"]).stdout.toString()),
+      /^sleep 4321$/m.test(Bun.spawnSync(["ps", "-e", "-o", "args"]).stdout.toString()),
     );
     expect(await refused("dump", "runc", id, ...root())).toMatch(/process \d+ \(.+\) runs in it/);
     await bundle.goesOn();
