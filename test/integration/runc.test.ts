@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdirSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { join } from "node:path";
 import { listContainers } from "../../src/runc/containers.ts";
+import { listDir, readArgs } from "../../src/system/proc.ts";
 import { startClient, startInTerminal, until } from "./client.ts";
 import { startTestDaemon, type TestDaemon } from "./daemon.ts";
 import type { Bundle, BundleParts } from "./runc/bundle.ts";
@@ -208,6 +209,50 @@ describe("a job", () => {
     again.write('echo "<$X>"; exit 4\r');
     await until("it is there", () => again.stdout().includes("<hello>"));
     expect(await again.exited).toBe(4);
+  });
+});
+
+describe("a dump that breaks in the middle leaves the container running", () => {
+  /** The CRIU that dumps it, as soon as there is one. */
+  async function criuAt(id: string): Promise<number> {
+    const pid = listContainers(runc.root).containers.find((container) => container.id === id)?.pid;
+    let found: number | undefined;
+    await until("CRIU is at work", () => {
+      const isIt = (args: string[]) =>
+        args.includes("dump") && args.at(args.indexOf("-t") + 1) === String(pid);
+      found = listDir("/proc")
+        .map(Number)
+        .find((each) => each > 0 && isIt(readArgs(each)));
+      return found !== undefined;
+    });
+    return found ?? 0;
+  }
+
+  test.each([0, 40, 120])("CRIU is killed after %p ms", async (after) => {
+    const { id, bundle } = await started(`killed-${after}`);
+    const dump = daemon.cli(["dump", "runc", id, ...root(), "--name", `killed-${after}`]);
+    const criu = await criuAt(id);
+    await Bun.sleep(after);
+    process.kill(criu, "SIGKILL");
+    const { code, stderr } = await dump;
+    expect(code).toBe(1);
+    expect(stderr).toContain("CRIU was ended by SIGKILL; it runs on");
+    await bundle.goesOn();
+    expect(statusOf(id)).toBe("running");
+  });
+
+  test("the daemon is killed", async () => {
+    const { id, bundle } = await started("survivor");
+    const dump = daemon.cli(["dump", "runc", id, ...root(), "--name", "survivor"]);
+    await criuAt(id);
+    await daemon.kill9();
+    expect((await dump).code).toBe(1);
+    await daemon.start();
+    await bundle.goesOn();
+    expect(statusOf(id)).toBe("running");
+    expect(readdirSync(join(daemon.dir, "checkpoints")).filter((name) => name.includes("survivor"))).toEqual(
+      [],
+    );
   });
 });
 

@@ -639,7 +639,8 @@ export type RunRequest = Message<"cedana.daemon.v1.RunRequest"> & {
   attachFollows: boolean;
 
   /**
-   * Of type "runc": which bundle, under which id. Its config.json says what args, env, cwd and tty say of a process.
+   * Of type "runc": under which id, and the bundle, which must be named. Its config.json says what args, env, cwd and tty
+   * say of a process: they are refused here.
    *
    * @generated from field: cedana.daemon.v1.ContainerOptions container = 14;
    */
@@ -680,6 +681,8 @@ export const RunResponseSchema: GenMessage<RunResponse> = /*@__PURE__*/
  */
 export type ManageRequest = Message<"cedana.daemon.v1.ManageRequest"> & {
   /**
+   * 0 when a container is named.
+   *
    * @generated from field: uint32 pid = 1;
    */
   pid: number;
@@ -1458,13 +1461,16 @@ export const RetryCheckpointResponseSchema: GenMessage<RetryCheckpointResponse> 
  */
 export type QueryRequest = Message<"cedana.daemon.v1.QueryRequest"> & {
   /**
-   * "process", which empty means too, or "runc"; with "runc" and no targets: every container of the runc root given.
+   * "process", which empty means too, or "runc".
    *
    * @generated from field: string type = 1;
    */
   type: string;
 
   /**
+   * Of type "process": pids and jids, at least one. Of type "runc": containers; one with an empty id stands for all those
+   * of its root, and no target for all those of runc's own.
+   *
    * @generated from field: repeated cedana.daemon.v1.Target targets = 2;
    */
   targets: Target[];
