@@ -105,7 +105,7 @@ export function parseManifest(bytes: Uint8Array, label: string): Manifest {
       hint: "restore it with the cedana that made it, or a later one",
     });
   }
-  return {
+  const manifest: Manifest = {
     version: MANIFEST_VERSION,
     id: matching(top, "id", /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/, fail),
     jid: top.string("jid", 255),
@@ -132,6 +132,10 @@ export function parseManifest(bytes: Uint8Array, label: string): Manifest {
     ...(top.has("container") && { container: parseContainer(top.object("container")) }),
     ...(top.has("shards") && { shards: parseShards(top.object("shards"), fail) }),
   };
+  // Whoever may restore a process may not therefore restore a container.
+  if ((manifest.type === "process") === (manifest.container !== undefined))
+    throw fail(`type is ${manifest.type}, and container does not fit it`);
+  return manifest;
 }
 
 function parseJson(bytes: Uint8Array, fail: Fail): unknown {

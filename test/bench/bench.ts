@@ -18,11 +18,12 @@ import type { Row } from "./measure.ts";
 import { memory } from "./memory.ts";
 import { findPeer } from "./peer.ts";
 import { judge, renderJson, renderTable } from "./report.ts";
+import { runc } from "./runc.ts";
 import { small } from "./small.ts";
 import { streams } from "./streams.ts";
 import { upload } from "./upload.ts";
 
-const measures = [small, large, frozen, hundred, attach, memory, streams, codecs, upload, busy];
+const measures = [small, large, frozen, hundred, attach, memory, streams, codecs, upload, busy, runc];
 
 const { values } = parseArgs({
   options: {

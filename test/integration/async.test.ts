@@ -1,8 +1,9 @@
 /** Dumps that answer before their checkpoint is stored, by the built binary. Needs root. */
 import { describe, expect, test } from "bun:test";
-import { mkdtempSync, readdirSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { forms, states, useRemote } from "./async.ts";
+import { until } from "./client.ts";
 import type { Remote } from "./remote.ts";
 import { MiB } from "./s3/storage.ts";
 import { dumpTo, holding, restoreFrom } from "./victim.ts";
@@ -56,6 +57,8 @@ describe.each(forms.map((flags) => ({ flags })))("$flags", ({ flags }) => {
     await victim.isGone();
     await becomes("done");
     expect(readdirSync(dir).map((name) => join(dir, name))).toEqual([path]);
+    const summed = () => !flags.includes("none") || existsSync(join(path, "checksums.json"));
+    await until("a plain folder has its checksums", summed);
     await verified(path);
     await restoreFrom(remote.daemon, ["process", "--path", path]);
     await victim.goesOn();

@@ -230,6 +230,16 @@ describe("a user's manifest", () => {
     ["a format to come", { version: 99 }, /format 99/],
     ["another runtime", { type: "runc" }, /runc/],
     [
+      "a container for a process",
+      { container: { id: "x", root: "/", bundle: "/", descriptors: [], console: false } },
+      /container/,
+    ],
+    [
+      "a container that is only root's to make",
+      { type: "runc", container: { id: "x", root: "/run/x", bundle: "/", descriptors: [], console: false } },
+      /only root may work on containers|config\.json/,
+    ],
+    [
       "more bytes than any disk has",
       { files: [{ name: "pages-1.img", size: 1e15 }] },
       /pages-1\.img has .* not 1000000/,
