@@ -8,7 +8,7 @@ export class Background {
   private readonly running = new Set<Promise<void>>();
   private readonly stop = new AbortController();
 
-  constructor(private readonly report: Report) {}
+  constructor(private readonly tell: Report) {}
 
   /** Its caller has gone: what it throws is reported to whoever looks after this process. */
   add(what: string, work: (signal: AbortSignal) => Promise<unknown>): void {
@@ -16,11 +16,16 @@ export class Background {
     const done = started.then(
       () => {},
       (error: unknown) => {
-        if (!this.stop.signal.aborted) this.report(what, error);
+        if (!this.stop.signal.aborted) this.tell(what, error);
       },
     );
     this.running.add(done);
     void done.then(() => this.running.delete(done));
+  }
+
+  /** Waits for work whose failure does not change its call's answer, and is reported instead. */
+  async report(what: string, work: Promise<unknown>): Promise<void> {
+    await work.catch((error: unknown) => this.tell(what, error));
   }
 
   /** Resolves when all of it is done. */

@@ -14,13 +14,15 @@ const patience = 5000;
  * A detached container is deleted, as `runc checkpoint` does. A shim, a `runc run` in the foreground and a supervisor of
  * ours do that themselves, once they have seen its end.
  */
-export async function forgetDumped(container: RuncContainer, owner: Owner | undefined): Promise<void> {
+export async function forgetDumped(container: RuncContainer, owner: Owner): Promise<void> {
   const { id, root, init } = container;
-  const detached = owner?.kind === "detached";
+  const detached = owner.kind === "detached";
+  // containerd has its shim keep what is left of a container until its client asks for it.
+  const isLeft = () => owner.kind !== "shim" && readContainer(root, id) !== undefined;
   const hasEnded = () => {
     const stat = readStat(init.pid);
     if (stat !== undefined && stat.startTime === init.startTime && stat.state !== "Z") return false;
-    return detached || readContainer(root, id) === undefined;
+    return detached || !isLeft();
   };
   for (let waited = 0; waited < patience && !hasEnded(); waited += 10) await Bun.sleep(10);
   if (!detached || readContainer(root, id)?.status !== "stopped") return;

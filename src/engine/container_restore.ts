@@ -35,7 +35,7 @@ export async function restorePlace(
     });
   }
   const container = { id, root, bundle };
-  return { container, spec: await claimPlace(container) };
+  return { container, spec: await claimPlace(container, job?.container) };
 }
 
 function definedOf(asked: RestoreOptions["container"]): Partial<JobContainer> {

@@ -18,21 +18,27 @@ import type { ContainerChoices } from "./api.ts";
 import { runc } from "./container_after.ts";
 import { type EngineContext, socketPath } from "./context.ts";
 
-/** Throws what runc would make of a bundle that is none, and CONTAINER_EXISTS. A stopped one of that id is forgotten. */
-export async function claimPlace(place: JobContainer): Promise<Spec> {
+/**
+ * Throws what runc would make of a bundle that is none, and CONTAINER_EXISTS. `own`: the container that a job was; what
+ * is left of it when it has stopped is forgotten.
+ */
+export async function claimPlace(place: JobContainer, own?: JobContainer): Promise<Spec> {
   const { id, root, bundle } = place;
   checkContainerId(id);
   const spec = readSpec(bundle);
   const there = readContainer(root, id);
   if (there === undefined) return spec;
-  if (there.status === "stopped") {
+  const stopped = there.status === "stopped";
+  if (stopped && own?.id === id && own.root === root) {
     await runc(["--root", root, "delete", id], `delete container ${id}, which has stopped`);
     return spec;
   }
   throw new CedanaError({
     reason: "CONTAINER_EXISTS",
     message: `a container ${id} is there already, ${there.status}`,
-    hint: "choose another id with --id",
+    hint: stopped
+      ? `choose another id with --id, or remove it with: runc --root ${root} delete ${id}`
+      : "choose another id with --id",
   });
 }
 

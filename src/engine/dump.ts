@@ -119,7 +119,7 @@ export async function dump(context: EngineContext, options: DumpOptions): Promis
     );
     if (leaveRunning) await step("resume", () => dumpTree(found, () => dumped.finish()));
     const made = { id, job, type: runtime.type, caller, target };
-    const owner = container === undefined ? undefined : ownerOf(container.pid);
+    const owner = container === undefined || leaveRunning ? undefined : ownerOf(container.pid);
     const checkpoint = async
       ? await step(
           "stage",
@@ -133,13 +133,15 @@ export async function dump(context: EngineContext, options: DumpOptions): Promis
         if (job !== undefined)
           await controlSupervisor(socketPath(context, job.jid), { kind: "checkpointed" });
         await dumpTree(found, () => dumped.finish());
-        if (container !== undefined) await forgetDumped(container, owner);
       });
     }
-    return { checkpoint, work, ended: leaveRunning ? undefined : job };
+    return { checkpoint, work, owner, ended: leaveRunning ? undefined : job };
   });
-  const { checkpoint, work, ended } = value;
+  const { checkpoint, work, owner, ended } = value;
   if (ended !== undefined) recordEnd(context, ended);
+  // Only now: a container that cannot be cleaned up has its checkpoint all the same.
+  if (container !== undefined && owner !== undefined)
+    await context.background.report(`container ${container.id}`, forgetDumped(container, owner));
   if (checkpoint.state === "pending") storeInBackground(context, checkpoint);
   else if (hasNoChecksums(checkpoint)) addChecksums(context, caller, checkpoint.path);
   const statistics = await readDumpStatistics(work.path);
