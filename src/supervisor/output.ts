@@ -101,7 +101,13 @@ export class Output {
 
   private dropStuck(before: Map<Socket, number>): void {
     for (const client of this.clients)
-      if (client.writableLength > 0 && client.writableLength === before.get(client)) client.destroy();
+      if (client.writableLength > 0 && client.writableLength === before.get(client)) this.letGo(client);
+  }
+
+  /** At once, not when it has closed: what it has no more of on its way would look like a client that keeps up. */
+  private letGo(client: Socket): void {
+    this.clients.delete(client);
+    client.destroy();
   }
 
   /**
@@ -139,7 +145,7 @@ export class Output {
   private toClients(bytes: Uint8Array): void {
     for (const client of this.clients) {
       client.write(bytes);
-      if (client.writableLength > lostBytes && !this.allBehind()) client.destroy();
+      if (client.writableLength > lostBytes && !this.allBehind()) this.letGo(client);
     }
   }
 

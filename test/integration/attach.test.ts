@@ -133,7 +133,7 @@ test("a client that is stopped holds up neither the others nor, once it is gone,
   await until("both are attached", () => [stuck, reader].every((client) => client.stdout() === "here\n"));
   stuck.kill("SIGSTOP");
   writeFileSync(go("busy"), "");
-  expect(await reader.exited).toBe(2);
+  expect({ code: await reader.exited, stderr: reader.stderr() }).toEqual({ code: 2, stderr: "" });
   expect(reader.stdout().length).toBe(60000010);
   expect((await inspectJob(daemon, "busy")).exit?.status).toBe(2);
   stuck.kill("SIGKILL");
