@@ -228,7 +228,7 @@ describe("a dump that breaks in the middle leaves the container running", () => 
     return found ?? 0;
   }
 
-  test.each([0, 40, 120])("CRIU is killed after %p ms", async (after) => {
+  test.each([0, 30])("CRIU is killed after %p ms", async (after) => {
     const { id, bundle } = await started(`killed-${after}`);
     const dump = daemon.cli(["dump", "runc", id, ...root(), "--name", `killed-${after}`]);
     const criu = await criuAt(id);
