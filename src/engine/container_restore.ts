@@ -4,6 +4,7 @@ import { readPipeData } from "../criu/images/pipe_data.ts";
 import { swrkArguments } from "../criu/options.ts";
 import { CedanaError } from "../errors.ts";
 import type { JobContainer, JobRecord } from "../jobs/types.ts";
+import type { NamespaceType } from "../runc/namespaces.ts";
 import type { Spec } from "../runc/spec.ts";
 import type { ContainerStart } from "../supervisor/spec.ts";
 import type { RestoreOptions } from "./api.ts";
@@ -12,6 +13,7 @@ import { prepareImages } from "./container_images.ts";
 import { claimPlace, containerStart, writeCriu } from "./container_start.ts";
 import { checkMayUseContainers } from "./containers.ts";
 import type { EngineContext } from "./context.ts";
+import { replacedStdio } from "./restore_plan.ts";
 
 export interface RestorePlace {
   container: JobContainer;
@@ -56,10 +58,11 @@ export interface ContainerRestore {
 
 export function restoreContainerStart(
   context: EngineContext,
-  { criu: choices, container: asked }: RestoreOptions,
+  { criu: choices, container: asked, output }: RestoreOptions,
   { jid, folder, place: { container, spec }, manifest, criu, images, workDir }: ContainerRestore,
 ): Promise<ContainerStart> {
-  const cgroup = sharedCgroup(spec);
+  // runc has CRIU join all others, and knows nothing of this one.
+  const cgroup = joins(spec, "cgroup");
   const place =
     cgroup === undefined
       ? container
@@ -83,13 +86,14 @@ export function restoreContainerStart(
       flags: runcFlags(choices),
       unreadInput: stdin === undefined ? "" : readPipeData(images, stdin.key).toBase64(),
       stdinEnded: manifest.stdinEnded,
+      stdio: replacedStdio(manifest, output),
     },
   );
 }
 
-/** runc asks CRIU to join what the bundle names of a pod's, but knows nothing of a cgroup namespace. */
-function sharedCgroup({ namespaces }: Spec): string | undefined {
-  return namespaces.find(({ type, path }) => type === "cgroup" && path !== "")?.path;
+/** The namespace of somebody else's that the bundle joins; undefined where it has its own, or the host's. */
+export function joins({ namespaces }: Spec, type: NamespaceType): string | undefined {
+  return namespaces.find((each) => each.type === type && each.path !== "")?.path;
 }
 
 /** What runc hands on by flags of its own, and would otherwise say no to. */

@@ -12,7 +12,7 @@ import { readContainer } from "../runc/containers.ts";
 import { checkContainerId } from "../runc/id.ts";
 import { locateRunc } from "../runc/program.ts";
 import { readSpec, type Spec } from "../runc/spec.ts";
-import type { ContainerStart } from "../supervisor/spec.ts";
+import type { ContainerStart, Replaced } from "../supervisor/spec.ts";
 import { cleanEnvironment } from "../system/self.ts";
 import type { ContainerChoices } from "./api.ts";
 import { runc } from "./container_after.ts";
@@ -62,6 +62,8 @@ export interface RestoreChoices {
   flags: string[];
   unreadInput: string;
   stdinEnded: boolean;
+  /** Files of the host that the container goes on writing to. */
+  stdio: Replaced[];
 }
 
 export async function containerStart(
@@ -97,6 +99,7 @@ export async function containerStart(
     remove: [path, "--root", root, "delete", "--force", id],
     unreadInput: restore?.unreadInput ?? "",
     stdinEnded: restore?.stdinEnded ?? false,
+    stdio: restore?.stdio ?? [],
   };
 }
 

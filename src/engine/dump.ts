@@ -25,7 +25,7 @@ import { forgetDumped, thaw } from "./container_after.ts";
 import { type EngineContext, socketPath } from "./context.ts";
 import { dumpIdentity } from "./criu_identity.ts";
 import { type Draft, openDraft } from "./draft.ts";
-import { addChecksums } from "./dump_archive.ts";
+import { addChecksums, hasNoChecksums } from "./dump_archive.ts";
 import { pagesWritten } from "./dump_progress.ts";
 import type { Published } from "./packing.ts";
 import { removePublished } from "./published.ts";
@@ -173,11 +173,6 @@ async function finish(
     () => record(context, made, published),
     ({ id }) => void context.store.deleteCheckpoint(id),
   );
-}
-
-/** CRIU wrote its bytes itself, to a plain folder of this host. */
-function hasNoChecksums({ compression, streams, path }: CheckpointRecord): boolean {
-  return compression === "none" && streams === 0 && !isRemote(path);
 }
 
 /** Failures in terms of what the person asked for. */

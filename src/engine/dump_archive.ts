@@ -1,10 +1,14 @@
 /** What a dump does with the images once CRIU has written them. */
-import { existsSync } from "node:fs";
+import { existsSync, lstatSync } from "node:fs";
+import { join } from "node:path";
+import { CHECKSUMS, MANIFEST } from "../archive/names.ts";
 import type { PartialCheckpoint } from "../archive/partial.ts";
 import { CedanaError } from "../errors.ts";
-import type { Identity } from "../system/caller.ts";
+import type { CheckpointRecord } from "../jobs/types.ts";
+import { type Identity, ownIdentity } from "../system/caller.ts";
 import type { EngineContext } from "./context.ts";
 import { move } from "./mover/move.ts";
+import { isRemote } from "./target.ts";
 
 /** What went wrong, said of the folder that the person chose and not of the hidden one in it. */
 export function inTermsOf({ path, images, dir }: PartialCheckpoint, error: unknown): unknown {
@@ -24,5 +28,37 @@ export function inTermsOf({ path, images, dir }: PartialCheckpoint, error: unkno
 export function addChecksums({ background }: EngineContext, caller: Identity, path: string): void {
   background.add(`checksums of ${path}`, (signal) =>
     move({ verb: "checksum", folder: path, label: path }, { identity: caller, signal }),
+  );
+}
+
+/** Those of folders whose daemon died before it had read them, one after the other. */
+export function resumeChecksums({ store, host, background }: EngineContext): void {
+  const without = store
+    .listCheckpoints()
+    .filter((checkpoint) => checkpoint.host === host && isUnsummed(checkpoint));
+  if (without.length === 0) return;
+  background.add("checksums of earlier checkpoints", async (signal) => {
+    for (const { path, uid } of without) {
+      const folder = lstatSync(path, { throwIfNoEntry: false });
+      // Somebody else's folder that has taken its place is none of ours.
+      if (!folder?.isDirectory() || folder.uid !== uid) continue;
+      const identity = uid === ownIdentity().uid ? ownIdentity() : { uid, gid: folder.gid, groups: [] };
+      await move({ verb: "checksum", folder: path, label: path }, { identity, signal });
+    }
+  });
+}
+
+/** CRIU wrote its bytes itself, to a plain folder of this host. */
+export function hasNoChecksums({ compression, streams, path }: CheckpointRecord): boolean {
+  return compression === "none" && streams === 0 && !isRemote(path);
+}
+
+function isUnsummed(checkpoint: CheckpointRecord): boolean {
+  const { state, path } = checkpoint;
+  return (
+    state === "done" &&
+    hasNoChecksums(checkpoint) &&
+    existsSync(join(path, MANIFEST)) &&
+    !existsSync(join(path, CHECKSUMS))
   );
 }

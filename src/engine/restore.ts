@@ -20,7 +20,7 @@ import { bootId } from "../system/proc.ts";
 import type { JobView, RestoreOptions } from "./api.ts";
 import { openSource } from "./checkpoint_source.ts";
 import { checkCompatible } from "./compatible.ts";
-import { restoreContainerStart, restorePlace } from "./container_restore.ts";
+import { joins, restoreContainerStart, restorePlace } from "./container_restore.ts";
 import { type EngineContext, socketPath } from "./context.ts";
 import { restoreIdentity } from "./criu_identity.ts";
 import { type Images, openImages } from "./images.ts";
@@ -88,13 +88,13 @@ export async function restore(
     await step("credentials", () => legible(images, () => checkCredentials(caller, images.dir)));
     await step("pids", async () => {
       if (source.job !== undefined) await waitForSupervisor(context, source.job);
-      const wait = manifest.container === undefined ? waitForPids : waitForNamespacePids;
-      await legible(images, () => wait(images.dir));
+      if (manifest.container === undefined) await legible(images, () => waitForPids(images.dir));
     });
     using work = openWorkFolder(context, identity);
     const { container } = manifest;
     checkKind(options, manifest);
     const place = container && (await step("bundle", () => restorePlace(options, source.job, container)));
+    if (place !== undefined && joins(place.spec, "pid")) await waitForNamespacePids(images.dir);
     const output = await step(
       "output",
       () => (starter.foreground ? foregroundOutput(options) : outputOf(options, source, manifest)),
@@ -148,7 +148,14 @@ export async function restore(
 }
 
 /** What was asked for must be what the checkpoint is of. */
-function checkKind({ container: asked }: RestoreOptions, { container }: Manifest): void {
+function checkKind({ container: asked, criu }: RestoreOptions, { container }: Manifest): void {
+  if (container !== undefined && criu.leaveStopped) {
+    throw new CedanaError({
+      reason: "NOT_SUPPORTED",
+      message: "--leave-stopped is not supported by runc, which lets a restored container run",
+      hint: "freeze it afterwards with: cedana freeze runc ID",
+    });
+  }
   if (asked === undefined || container !== undefined) return;
   throw new CedanaError({
     reason: "INVALID_ARGUMENT",

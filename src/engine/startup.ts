@@ -11,6 +11,7 @@ import { actAs } from "../system/identity.ts";
 import { bootId, readStat } from "../system/proc.ts";
 import { adopt } from "./adopt.ts";
 import type { EngineContext } from "./context.ts";
+import { resumeChecksums } from "./dump_archive.ts";
 import { storeInBackground } from "./store_checkpoint.ts";
 import { isRemote } from "./target.ts";
 import { abandonInBackground, deadUploads } from "./uploads.ts";
@@ -32,6 +33,7 @@ export async function cleanUp(context: EngineContext): Promise<StartReport> {
   const ended = views.filter(({ status }) => status === "halted").length;
   const removed = removePartials(context);
   resumeStoring(context);
+  resumeChecksums(context);
   return { running: views.length - ended, ended, removed };
 }
 

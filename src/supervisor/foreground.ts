@@ -76,12 +76,12 @@ export class ForegroundJob {
     if (spec.terminal !== undefined) {
       leaveInterrupts();
       const stdio = openTerminal(spec.identity, process.stdin.isTTY ? windowSize(0) : spec.terminal);
-      const started = await startContainer(start, stdio);
+      const started = await startContainer(start, spec.identity, stdio);
       this.restoreTerminal = relayTerminal(stdio);
       return this.keep(started);
     }
     const held = openRestored(spec, Uint8Array.fromBase64(start.unreadInput));
-    const started = await startContainer(start, held.stdio);
+    const started = await startContainer(start, spec.identity, held.stdio);
     const { stop, pumped } = held.relay();
     this.pumped = pumped;
     this.stopInput = stop;

@@ -64,6 +64,7 @@ export interface ContainerStart {
   /** runc's command that forgets the container when it has ended. */
   remove: string[];
   /** As of a restored process. */
+  stdio: Replaced[];
   unreadInput: string;
   stdinEnded: boolean;
 }

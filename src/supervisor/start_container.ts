@@ -8,25 +8,35 @@
  */
 import { closeSync, readFileSync, rmSync } from "node:fs";
 import { CedanaError, errnoOf, type Reason } from "../errors.ts";
+import type { Identity } from "../system/caller.ts";
 import type { ChildExit } from "../system/children.ts";
 import { closeAll } from "../system/fd.ts";
 import { acceptFrom, listenAt, receive } from "../system/unix_socket.ts";
 import type { ContainerStart } from "./spec.ts";
+import { fdFor, type Reopened } from "./start_restore.ts";
 import type { StartedJob } from "./start_run.ts";
 import type { JobStdio } from "./stdio.ts";
 import { waitFor } from "./wait.ts";
 
-export async function startContainer(start: ContainerStart, stdio: JobStdio): Promise<StartedJob> {
+export async function startContainer(
+  start: ContainerStart,
+  identity: Identity,
+  stdio: JobStdio,
+): Promise<StartedJob> {
   const { command, env, consoleSocket, pidFile } = start;
   const listener = stdio.terminal === undefined ? undefined : listenAt(consoleSocket);
+  const reopened: Reopened = { fds: [], made: [] };
   try {
     const none = "ignore" as const;
-    const [stdin, stdout, stderr] = listener === undefined ? stdio.fds : [none, none, none];
+    const fds: JobStdio["fds"] = [...stdio.fds];
+    for (const entry of start.stdio) if (entry.file) fds[entry.fd] = fdFor(entry, identity, stdio, reopened);
+    const [stdin, stdout, stderr] = listener === undefined ? fds : [none, none, none];
     const child = Bun.spawn(command, { stdin, stdout, stderr, env, cwd: "/" });
     if ((await child.exited) !== 0) throw await failure(start);
     if (listener !== undefined) stdio.takeMaster(receiveMaster(listener));
   } finally {
     stdio.handedOver();
+    closeAll(reopened.fds);
     if (listener !== undefined) closeSync(listener);
     rmSync(consoleSocket, { force: true });
   }

@@ -71,7 +71,7 @@ function keepInForeground(root: number, terminal: number): Disposable {
   return { [Symbol.dispose]: () => clearInterval(timer) };
 }
 
-function fdFor(entry: Replaced, identity: Identity, stdio: JobStdio, reopened: Reopened): number {
+export function fdFor(entry: Replaced, identity: Identity, stdio: JobStdio, reopened: Reopened): number {
   if (entry.file === undefined) return stdio.fds[entry.fd];
   const { path, flags } = entry.file;
   try {
@@ -89,7 +89,7 @@ function fdFor(entry: Replaced, identity: Identity, stdio: JobStdio, reopened: R
 }
 
 /** What of it the restore opened, and made because it was gone. */
-interface Reopened {
+export interface Reopened {
   fds: number[];
   made: string[];
 }

@@ -132,7 +132,7 @@ async function startJob({ start, identity, log }: SupervisorSpec, stdio: JobStdi
   endInput();
   if (start.kind === "container") {
     const { startContainer } = await import("./start_container.ts");
-    return startContainer(start, stdio);
+    return startContainer(start, identity, stdio);
   }
   const { startRestore } = await import("./start_restore.ts");
   return startRestore(start, identity, stdio);

@@ -1,7 +1,7 @@
 /** Storing in the background by daemons that end in the middle, and by none at all. Needs root. */
 import { Database } from "bun:sqlite";
 import { describe, expect, test } from "bun:test";
-import { existsSync, mkdirSync, mkdtempSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { forms, states, useRemote } from "./async.ts";
 import { startClient, until } from "./client.ts";
@@ -96,10 +96,27 @@ describe("a daemon that ends in the middle goes on when it starts again:", () =>
       await remote.daemon.start();
       await becomes("done");
       expect(existsSync(staged)).toBe(false);
+      // The daemon may have been killed before it had read a plain folder for its checksums.
+      const summed = () => path.includes("://") || existsSync(join(path, "checksums.json"));
+      await until("it has its checksums", summed);
       await verified(path);
       expect(await newest()).toMatchObject({ id: record.id, path });
     }
   });
+});
+
+test("a folder whose daemon died before it was read for its checksums gets them", async () => {
+  const victim = await victimOf(5);
+  const args = ["process", String(victim.pid), "--compression", "none", "--leave-running"];
+  const path = await dumpTo(remote.daemon, args);
+  const sums = join(path, "checksums.json");
+  await until("it has its checksums", () => existsSync(sums));
+  await remote.daemon.kill9();
+  rmSync(sums);
+  await remote.daemon.start();
+  await until("it has them again", () => existsSync(sums));
+  await verified(path);
+  victim.kill();
 });
 
 test("a local copy that no record tells of goes when the daemon starts", async () => {

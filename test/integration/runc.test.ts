@@ -152,6 +152,19 @@ describe("a container that somebody else started", () => {
     await ours("job", "kill", jid);
   });
 
+  test("that writes to a file of the host goes on there", async () => {
+    const bundle = runc.bundle("file");
+    const id = runc.id("file");
+    const log = join(runc.dir, "file.log");
+    await Bun.$`runc --root ${runc.root} run --detach --bundle ${bundle.path} ${id} </dev/null >${log} 2>&1`;
+    await until("it counts", () => bundle.count() > 0);
+    const { jid } = await roundTrip(id, bundle);
+    const before = bundle.count();
+    await until("it is there", () => readFileSync(log, "utf8").includes(`hello ${before + 1}\n`));
+    expect(readFileSync(log, "utf8")).toStartWith("hello 1\nhello 2\n");
+    await ours("job", "kill", jid);
+  });
+
   test("in the foreground ends there, as if it had been killed", async () => {
     const bundle = runc.bundle("foreground");
     const id = runc.id("foreground");
