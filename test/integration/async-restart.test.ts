@@ -107,7 +107,8 @@ describe("a daemon that ends in the middle goes on when it starts again:", () =>
 
 test("a folder whose daemon died before it was read for its checksums gets them", async () => {
   const victim = await victimOf(5);
-  const args = ["process", String(victim.pid), "--compression", "none", "--leave-running"];
+  const dir = mkdtempSync(join(remote.daemon.dir, "sums-"));
+  const args = ["process", String(victim.pid), "--dir", dir, "--compression", "none", "--leave-running"];
   const path = await dumpTo(remote.daemon, args);
   const sums = join(path, "checksums.json");
   await until("it has its checksums", () => existsSync(sums));

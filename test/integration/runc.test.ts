@@ -1,6 +1,6 @@
 /** Containers of runc: run, managed, dumped and restored. Needs root, runc and CRIU (npm run setup). */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { mkdirSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { closeSync, mkdirSync, openSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { join } from "node:path";
 import { listContainers } from "../../src/runc/containers.ts";
 import { listDir, readArgs } from "../../src/system/proc.ts";
@@ -156,7 +156,10 @@ describe("a container that somebody else started", () => {
     const bundle = runc.bundle("file");
     const id = runc.id("file");
     const log = join(runc.dir, "file.log");
-    await Bun.$`runc --root ${runc.root} run --detach --bundle ${bundle.path} ${id} </dev/null >${log} 2>&1`;
+    const start = ["runc", "--root", runc.root, "run", "--detach", "--bundle", bundle.path, id];
+    const out = openSync(log, "a");
+    expect(await Bun.spawn(start, { stdio: ["ignore", out, out] }).exited).toBe(0);
+    closeSync(out);
     await until("it counts", () => bundle.count() > 0);
     const { jid } = await roundTrip(id, bundle);
     const before = bundle.count();

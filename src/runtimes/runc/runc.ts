@@ -80,17 +80,22 @@ function isStranger(pid: number, init: number): boolean {
 }
 
 function processesIn(cgroup: string): number[] {
+  return readIfThere(join(cgroup, "cgroup.procs")).split("\n").filter(Boolean).map(Number);
+}
+
+/** "" for what has just ended. */
+function readIfThere(path: string): string {
   try {
-    return readFileSync(join(cgroup, "cgroup.procs"), "utf8").split("\n").filter(Boolean).map(Number);
+    return readFileSync(path, "utf8");
   } catch (error) {
-    if (errnoOf(error) !== "ENOENT") throw error;
-    return [];
+    if (errnoOf(error) !== "ENOENT" && errnoOf(error) !== "ESRCH" && errnoOf(error) !== "ENODEV") throw error;
+    return "";
   }
 }
 
 /** CRIU finds no such segment's owner when it runs in the very ipc namespace (measured with CRIU 4.2.1). */
 function refuseSharedMemory({ id }: RuncContainer, pid: number): void {
-  if (!readFileSync(`/proc/${pid}/maps`, "utf8").includes("/SYSV")) return;
+  if (!readIfThere(`/proc/${pid}/maps`).includes("/SYSV")) return;
   throw new CedanaError({
     reason: "NOT_SUPPORTED",
     message: `cannot dump container ${id}: process ${pid} has System V shared memory, in an ipc namespace that is shared`,
