@@ -55,7 +55,8 @@ export async function startVictim(
       await goesOn();
     },
     isGone: () => until(`${child.pid} is gone`, () => !isHeld(child.pid)),
-    kill: () => void process.kill(child.pid, "SIGKILL"),
+    // All of its group: some have children, which would outlive the test.
+    kill: () => void process.kill(-child.pid, "SIGKILL"),
   };
 }
 
