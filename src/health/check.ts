@@ -2,6 +2,7 @@
 import type { Config } from "../config/schema.ts";
 import { messageOf } from "../errors.ts";
 import { versionLine } from "../version.ts";
+import { runcChecks } from "./containers.ts";
 import { criuChecks } from "./criu.ts";
 import { capabilities, cgroups, limits, privileges } from "./host.ts";
 import { kernelConfig, kernelVersion } from "./kernel.ts";
@@ -21,6 +22,7 @@ type Check = (context: HealthContext) => HealthItem[] | Promise<HealthItem[]>;
 const checks: [string, Check][] = [
   ["cedana", () => [{ component: "cedana", name: "version", value: versionLine(), status: "ok" }]],
   ["criu", criuChecks],
+  ["runc", runcChecks],
   ["kernel", () => [kernelVersion(), kernelConfig()]],
   ["host", () => [privileges(), capabilities(), ...limits(), cgroups()]],
   ["network", () => [networkLock()]],

@@ -37,6 +37,8 @@ test.each([[["check"]], [["daemon", "check"]]])(
     expect(find(items, "criu", "found")).toMatchObject({ status: "ok" });
     expect(find(items, "criu", "version")?.value).toMatch(/^\d+\.\d+/);
     expect(find(items, "criu", "kernel support")).toMatchObject({ status: "ok" });
+    expect(find(items, "runc", "found")).toMatchObject({ value: Bun.which("runc"), status: "ok" });
+    expect(find(items, "runc", "version")?.value).toMatch(/^1\.\d+/);
     for (const [component, name] of [
       ["cedana", "version"],
       ["criu", "clone3_set_tid"],
@@ -51,6 +53,27 @@ test.each([[["check"]], [["daemon", "check"]]])(
     for (const item of items) if (item.status !== "ok") expect(item.remedy).toBeTruthy();
   },
 );
+
+test("a runc that is missing or too old is a warning with a remedy, for processes need none", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "cedana-test-"));
+  try {
+    const old = "#!/bin/sh\necho runc version 1.0.3\n";
+    writeFileSync(join(folder, "runc"), old, { mode: 0o755 });
+    const { code, stdout } = await daemon.cli(["check", "--format", "json"], {
+      env: { PATH: `${folder}:${process.env.PATH}` },
+    });
+    expect(code).toBe(0);
+    expect(find(JSON.parse(stdout), "runc", "found")).toEqual({
+      component: "runc",
+      name: "found",
+      value: `the runc of this host, ${folder}/runc, is runc 1.0.3: 1.1.0 is the oldest that works`,
+      status: "warning",
+      remedy: "apt install runc",
+    });
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});
 
 test("is a table with a mark for each finding, and the remedy below what is not well", async () => {
   const { code, stdout } = await daemon.cli(["check"]);
