@@ -81,6 +81,11 @@ async function failure({ id, log, workDir }: ContainerStart): Promise<CedanaErro
 
 function reasonOf(said: string): [Reason, string | undefined] {
   if (said.includes("already exists")) return ["CONTAINER_EXISTS", "choose another one with --id"];
+  if (said.includes("executable file not found") || said.includes("no such file or directory"))
+    return [
+      "RUNTIME_FAILED",
+      "correct process.args in the bundle's config.json, or add the program to its rootfs",
+    ];
   return ["RUNTIME_FAILED", undefined];
 }
 

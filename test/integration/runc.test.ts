@@ -308,6 +308,15 @@ describe("what cannot be done is said in one line, and the container runs on", (
     expect(await refused("run", "runc", "--bundle", "/nonexistent", ...root())).toContain("/nonexistent");
   });
 
+  test.each(["nosuch", "/bin/nosuch"])("a bundle whose command %s is not there", async (command) => {
+    const { path } = runc.bundle(`without-${command.length}`, { args: [command] });
+    const id = runc.id("without");
+    const said = await refused("run", "runc", "--bundle", path, "--id", id, ...root());
+    expect(said).toContain(command);
+    expect(said).toContain("hint: correct process.args in the bundle's config.json");
+    expect(statusOf(id)).toBeUndefined();
+  });
+
   test("a disk that is full", async () => {
     const { id, bundle } = await started("full");
     const disk = join(runc.dir, "disk");
