@@ -1,8 +1,9 @@
 /** One run of CRIU: its process, its fds, its log. */
 import { closeSync, constants, openSync, readFileSync } from "node:fs";
-import { CedanaError, errnoOf } from "../errors.ts";
+import { CedanaError } from "../errors.ts";
 import type { Identity } from "../system/caller.ts";
 import { cleanEnvironment } from "../system/self.ts";
+import { readIfThere } from "../system/small_file.ts";
 import { startAs } from "../system/spawn.ts";
 import { openHook } from "./hook.ts";
 import {
@@ -119,15 +120,6 @@ async function explainFailure(workDir: string): Promise<Explanation> {
   // Only then: a supervisor that restored keeps what it loaded in memory for as long as the job runs.
   const { explain } = await import("./reasons.ts");
   return explain(readIfThere(`${workDir}/${logName}`), readIfThere(`${workDir}/${printedName}`));
-}
-
-function readIfThere(path: string): string {
-  try {
-    return readFileSync(path, "utf8");
-  } catch (error) {
-    if (errnoOf(error) !== "ENOENT") throw error;
-    return "";
-  }
 }
 
 export type DumpChoices = Omit<DumpCommand, "imagesDir" | "workDir" | "actionScript" | "unprivileged">;

@@ -7,14 +7,12 @@
  */
 import { rmSync } from "node:fs";
 import type { Manifest } from "../archive/manifest.ts";
-import { installHook } from "../criu/hook.ts";
-import { readPipeData } from "../criu/images/pipe_data.ts";
 import { optionsFromJson } from "../criu/override.ts";
 import { CedanaError } from "../errors.ts";
 import { removeJobFolder } from "../jobs/folder.ts";
 import type { JobContainer, JobOutput, JobRecord, ProcessRef } from "../jobs/types.ts";
 import { runtimeOf } from "../runtimes/registry.ts";
-import type { Replaced, RestoreStart, SupervisorSpec } from "../supervisor/spec.ts";
+import type { SupervisorSpec } from "../supervisor/spec.ts";
 import type { Identity } from "../system/caller.ts";
 import { bootId } from "../system/proc.ts";
 import type { JobView, RestoreOptions } from "./api.ts";
@@ -26,14 +24,8 @@ import { restoreIdentity } from "./criu_identity.ts";
 import { type Images, openImages } from "./images.ts";
 import { killTree } from "./kill_tree.ts";
 import { waitForNamespacePids, waitForPids } from "./pids.ts";
-import {
-  findSource,
-  holdLocalCopy,
-  outputOf,
-  ownerOf,
-  type RestoreSource,
-  replacedStdio,
-} from "./restore_plan.ts";
+import { restoreProcessStart } from "./process_restore.ts";
+import { findSource, holdLocalCopy, outputOf, ownerOf, type RestoreSource } from "./restore_plan.ts";
 import { checkCredentials, checkOwner, rightsOf } from "./restore_rights.ts";
 import { defaultTerminal, prepareFolder } from "./run.ts";
 import { type Finished, runSteps } from "./steps.ts";
@@ -115,7 +107,7 @@ export async function restore(
       attachFollows: options.attachFollows,
       start:
         place === undefined
-          ? restoreStart(context, options, {
+          ? restoreProcessStart(context, options, {
               ...{ manifest, criu: criu.command, identity, images, workDir: work.path },
             })
           : await restoreContainerStart(context, options, {
@@ -212,53 +204,6 @@ function removeNewLog({ output: asked }: RestoreOptions, { job }: RestoreSource,
 function terminalOf({ terminal }: RestoreOptions, { tty, container }: Manifest): SupervisorSpec["terminal"] {
   if (tty === null) return container?.console ? (terminal ?? defaultTerminal) : undefined;
   return terminal ?? { rows: tty.rows, cols: tty.cols };
-}
-
-function restoreStart(
-  { config }: EngineContext,
-  { criu: { leaveStopped, ...choices }, output }: RestoreOptions,
-  made: {
-    manifest: Manifest;
-    images: Images;
-    workDir: string;
-    criu: string[];
-    identity: RestoreStart["criuIdentity"];
-  },
-): RestoreStart {
-  const { manifest, criu, identity, images, workDir } = made;
-  const { tty } = manifest;
-  const stdio = replacedStdio(manifest, output);
-  return {
-    kind: "restore",
-    pid: manifest.pid,
-    criu,
-    criuIdentity: identity,
-    imagesDir: images.dir,
-    workDir,
-    verdict: images.verdict?.paths,
-    choices: {
-      ...choices,
-      // A CRIU with a user's rights cannot open our pipes: its supervisor asks in its place.
-      actionScript:
-        images.verdict === undefined || identity.kind === "user" ? undefined : installHook(workDir),
-      stream: images.stream !== undefined,
-      shellJob: choices.shellJob ?? manifest.shellJob,
-      // What a CRIU with few rights dumped, or restores, has no cgroups.
-      manageCgroups: identity.kind === "user" || manifest.unprivileged ? "ignore" : "",
-      logLevel: config.criu.log_level,
-    },
-    leaveStopped: leaveStopped ?? false,
-    stdio,
-    unreadInput: unreadInput(images.dir, stdio),
-    terminal: tty === null ? undefined : { key: tty.key, attributes: tty.attributes },
-    stdinEnded: manifest.stdinEnded,
-  };
-}
-
-/** What the pipe that was its stdin still held, when it gets another one. */
-function unreadInput(imagesDir: string, stdio: Replaced[]): string {
-  const stdin = stdio.find(({ fd, file }) => fd === 0 && file === undefined);
-  return stdin === undefined ? "" : readPipeData(imagesDir, stdin.key).toBase64();
 }
 
 function record(

@@ -2,8 +2,8 @@
 import type { Config } from "../config/schema.ts";
 import { type CriuBinary, locateCriu } from "../criu/locate.ts";
 import { formatVersion } from "../criu/version.ts";
-import { CedanaError } from "../errors.ts";
 import { cleanEnvironment } from "../system/self.ts";
+import { notFound } from "./not_found.ts";
 import type { HealthItem } from "./types.ts";
 
 /** What of CRIU's `check --feature` list people meet, and what they miss without it. */
@@ -23,16 +23,7 @@ export async function criuChecks({ config }: { config: Config }): Promise<Health
   try {
     criu = await locateCriu({ binaryPath: config.criu.binary_path, binDir: config.plugins.bin_dir });
   } catch (error) {
-    if (!(error instanceof CedanaError)) throw error;
-    return [
-      {
-        component: "criu",
-        name: "found",
-        value: error.message,
-        status: "failure",
-        ...(error.hint && { remedy: error.hint }),
-      },
-    ];
+    return [notFound("criu", "failure", error)];
   }
   const kind = criu.private ? "private copy" : "this host's";
   const results = await Promise.all([

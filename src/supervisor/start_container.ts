@@ -7,10 +7,11 @@
  *       └────────────── parent ───────────────────┘            waits for it, then `runc delete`
  */
 import { closeSync, readFileSync, rmSync } from "node:fs";
-import { CedanaError, errnoOf, type Reason } from "../errors.ts";
+import { CedanaError, type Reason } from "../errors.ts";
 import type { Identity } from "../system/caller.ts";
 import type { ChildExit } from "../system/children.ts";
 import { closeAll } from "../system/fd.ts";
+import { readIfThere } from "../system/small_file.ts";
 import { acceptFrom, listenAt, receive } from "../system/unix_socket.ts";
 import type { ContainerStart } from "./spec.ts";
 import { fdFor, type Reopened } from "./start_restore.ts";
@@ -81,7 +82,7 @@ async function failure({ id, log, workDir }: ContainerStart): Promise<CedanaErro
 
 function reasonOf(said: string): [Reason, string | undefined] {
   if (said.includes("already exists")) return ["CONTAINER_EXISTS", "choose another one with --id"];
-  if (said.includes("executable file not found") || said.includes("no such file or directory"))
+  if (/exec: ".*": .*(not found|no such file)/.test(said))
     return [
       "RUNTIME_FAILED",
       "correct process.args in the bundle's config.json, or add the program to its rootfs",
@@ -108,13 +109,4 @@ function lastMessage(log: string): string {
     }
   }
   return "";
-}
-
-function readIfThere(path: string): string {
-  try {
-    return readFileSync(path, "utf8");
-  } catch (error) {
-    if (errnoOf(error) !== "ENOENT") throw error;
-    return "";
-  }
 }

@@ -2,7 +2,7 @@
  * Small files that others wrote, read whole and at once, so that actAs covers it. The path may lead to anything: a pipe
  * or a device would block or never end, so only a regular file is read, and no further than asked.
  */
-import { closeSync, constants, fstatSync, openSync, readSync } from "node:fs";
+import { closeSync, constants, fstatSync, openSync, readFileSync, readSync } from "node:fs";
 import { CedanaError, errnoInWords, errnoOf, messageOf, type Reason } from "../errors.ts";
 
 const reasonOf: Record<string, Reason> = {
@@ -63,5 +63,15 @@ export function unless<T>(reasons: readonly Reason[], read: () => T): T | undefi
   } catch (error) {
     if (error instanceof CedanaError && reasons.includes(error.reason)) return undefined;
     throw error;
+  }
+}
+
+/** A file of the kernel's, or of our own folders; "" when it is not there, or its process or cgroup has just ended. */
+export function readIfThere(path: string): string {
+  try {
+    return readFileSync(path, "utf8");
+  } catch (error) {
+    if (!["ENOENT", "ESRCH", "ENODEV"].includes(errnoOf(error) ?? "")) throw error;
+    return "";
   }
 }

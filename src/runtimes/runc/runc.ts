@@ -1,12 +1,11 @@
-/** runc's containers, whoever started them. */
-import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { ManifestStdio } from "../../archive/manifest.ts";
 import { consoleKey } from "../../criu/images/console_mount.ts";
-import { CedanaError, errnoOf } from "../../errors.ts";
+import { CedanaError } from "../../errors.ts";
 import type { RuncContainer } from "../../runc/containers.ts";
 import { type ContainerDump, consolePath, dumpOptionsOf } from "../../runc/dump_options.ts";
 import { readArgs, readLink, readStat } from "../../system/proc.ts";
+import { readIfThere } from "../../system/small_file.ts";
 import { processRuntime } from "../process/process.ts";
 import { type DumpAsked, type Runtime, type TreeFacts, verbs } from "../runtime.ts";
 import { externalFile } from "./external_file.ts";
@@ -81,16 +80,6 @@ function isStranger(pid: number, init: number): boolean {
 
 function processesIn(cgroup: string): number[] {
   return readIfThere(join(cgroup, "cgroup.procs")).split("\n").filter(Boolean).map(Number);
-}
-
-/** "" for what has just ended. */
-function readIfThere(path: string): string {
-  try {
-    return readFileSync(path, "utf8");
-  } catch (error) {
-    if (errnoOf(error) !== "ENOENT" && errnoOf(error) !== "ESRCH" && errnoOf(error) !== "ENODEV") throw error;
-    return "";
-  }
 }
 
 /** CRIU finds no such segment's owner when it runs in the very ipc namespace (measured with CRIU 4.2.1). */
