@@ -20,6 +20,8 @@ export interface ByteSource {
 export interface ByteSink {
   /** Resolves when there is room for more (back-pressure). `bytes` may be used again by the caller after that. */
   write(bytes: Uint8Array): Promise<void>;
+  /** Leaves room for `length` bytes, which are to be put there before `finish`, while others are written. */
+  reserve(length: number): Promise<(bytes: Uint8Array) => Promise<void>>;
   /** Everything is written and durable where asked, but not visible yet; resolves with the size. */
   finish(): Promise<number>;
   /** Makes it visible (bucket: completes the multipart upload; local: nothing, publishing renames later). */
@@ -48,18 +50,29 @@ export function fileSink({ path, sync }: { path: string; sync: boolean }): ByteS
   }
   let size = 0;
   let open = true;
-  let writing = Promise.resolve();
+  let writing: Promise<unknown> = Promise.resolve();
   const close = () => {
     if (open) closeSync(fd);
     open = false;
   };
+  const writeAt = (bytes: Uint8Array, position: number) => {
+    const write = writeRuns(fd, bytes, position).catch((error: unknown) => {
+      throw failure(error);
+    });
+    // The last one that was begun need not be the last one to end.
+    writing = Promise.allSettled([writing, write]);
+    return write;
+  };
   return {
     write(bytes) {
-      writing = writeRuns(fd, bytes, size).catch((error: unknown) => {
-        throw failure(error);
-      });
+      const position = size;
       size += bytes.length;
-      return writing;
+      return writeAt(bytes, position);
+    },
+    async reserve(length) {
+      const position = size;
+      size += length;
+      return (bytes) => writeAt(bytes, position);
     },
     async finish() {
       try {
@@ -73,7 +86,7 @@ export function fileSink({ path, sync }: { path: string; sync: boolean }): ByteS
     },
     commit: async () => {},
     async abort() {
-      await writing.catch(() => {}); // it has been told of; the fd's number must not be another file's before it is done
+      await writing; // what failed has been told of; the fd's number must not be another file's before it is done
       close();
       rmSync(path, { force: true });
     },

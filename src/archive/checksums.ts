@@ -39,6 +39,13 @@ export class TreeHash {
   }
 }
 
+/** The same from the blocks' own, each XXH3-64, in order. */
+export function joinDigests(digests: readonly bigint[]): string {
+  const hash = new TreeHash(digests.length * BLOCK);
+  for (const [index, digest] of digests.entries()) hash.put(index, digest);
+  return hash.digest();
+}
+
 /** The same for pieces of any size, in order. */
 export class RunningHash {
   readonly #tree: TreeHash;

@@ -25,7 +25,7 @@ export interface Encoded extends Summed {
 }
 
 /** What a stream must know of a block. */
-interface Summed {
+export interface Summed {
   /** Bytes of the block. */
   length: number;
   /** Its Adler-32, for zlib. */
@@ -81,7 +81,7 @@ function framed(encode: (block: Buffer) => Promise<Uint8Array>): Encoder {
 }
 
 /** For `EncodedStream.add`. */
-export function summedUp(block: Buffer): Summed {
+export function summedUp(block: Uint8Array): Summed {
   return { length: block.length, sum: Bun.hash.adler32(block) };
 }
 

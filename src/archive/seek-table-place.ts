@@ -18,7 +18,8 @@ const GZIP_HEAD = 16;
 const GZIP_TAIL = 10;
 const GZIP_PART = 65528;
 const STORED_HEAD = 5;
-const STORED_PART = 65535;
+/** Of a stored block of deflate. */
+export const STORED_PART = 65535;
 
 /** Between the payload's last byte and the file's. */
 export function bytesBehindTable(format: Packed): number {
@@ -96,7 +97,8 @@ function gzipHead(length: number): Buffer {
   return head;
 }
 
-function storedHead(length: number): Buffer {
+/** Before a stored block that is not the last. */
+export function storedHead(length: number): Buffer {
   const head = Buffer.alloc(STORED_HEAD);
   head.writeUInt16LE(length, 1);
   head.writeUInt16LE(~length & 0xffff, 3);

@@ -23,10 +23,22 @@ const nothing = () => {};
 /** manifest.json, the files that it names, checksums.json made on the way, and the end. */
 export function* tarPieces(source: FolderOptions): Generator<Piece, void, undefined> {
   const { manifest, bytes } = readFolderManifest(source);
-  const hashes = new Map(manifest.files.map(({ name, size }) => [name, new TreeHash(size)]));
-  const reads = new Reads();
   yield* inMemory(Buffer.concat([headerOf(manifest, MANIFEST, bytes.length), bytes]));
-  for (const file of manifest.files) {
+  yield* piecesBehind({ source, manifest, bytes, packed: new Map() });
+}
+
+/** The same without manifest.json, whose `bytes` lie before them, and without those that were `packed`: name → hash. */
+export function* piecesBehind(options: {
+  source: FolderOptions;
+  manifest: Manifest;
+  bytes: Buffer;
+  packed: ReadonlyMap<string, string>;
+}): Generator<Piece, void, undefined> {
+  const { source, manifest, bytes, packed } = options;
+  const files = manifest.files.filter(({ name }) => !packed.has(name));
+  const hashes = new Map(files.map(({ name, size }) => [name, new TreeHash(size)]));
+  const reads = new Reads();
+  for (const file of files) {
     yield* inMemory(headerOf(manifest, file.name, file.size));
     yield* image({ source, file, hash: hashes.get(file.name), reads });
   }
@@ -34,6 +46,7 @@ export function* tarPieces(source: FolderOptions): Generator<Piece, void, undefi
     serializeChecksums(
       new Map([
         [MANIFEST, checksumOf(bytes)],
+        ...packed,
         ...[...hashes].map(([name, hash]) => [name, hash.digest()] as const),
       ]),
     );

@@ -2,11 +2,12 @@
  * A checkpoint that is being made, from before CRIU writes until it is published:
  *
  *   folder   CRIU writes files into a hidden folder; they are packed, or uploaded, when it has (packing.ts)
- *   stream   CRIU's pipes lead to a mover, which writes shards, to disk or to a bucket, while CRIU dumps
+ *   stream   CRIU's pipes lead to a mover, which writes shards or an archive, to disk or to a bucket, while CRIU dumps
  */
 import { randomUUID } from "node:crypto";
 import { chownSync, renameSync } from "node:fs";
 import { join } from "node:path";
+import { serializeManifest } from "../archive/manifest.ts";
 import { checkName, createPartial, discard, existing, type PartialCheckpoint } from "../archive/partial.ts";
 import { flushImages } from "../archive/publish.ts";
 import type { CriuIdentity } from "../criu/session.ts";
@@ -17,6 +18,7 @@ import { actAs } from "../system/identity.ts";
 import type { EngineContext } from "./context.ts";
 import { inTermsOf } from "./dump_archive.ts";
 import { describeDump, type ManifestSource, takeBack, writeManifest } from "./manifest.ts";
+import type { ArchiveRoom } from "./mover/protocol.ts";
 import { openPacking, type Packing, type Published } from "./packing.ts";
 import { openStreaming } from "./streaming.ts";
 import { type DumpTarget, isRemote } from "./target.ts";
@@ -47,6 +49,8 @@ export interface DraftOptions {
   name: string | undefined;
   prefix: string;
   async: boolean;
+  /** Packed while CRIU dumps; absent: when it has, unless into shards. */
+  archive: ArchiveRoom | undefined;
   caller: Identity;
   identity: CriuIdentity;
   /** CRIU's own folder, where its user may write. */
@@ -63,7 +67,8 @@ export async function openDraft(context: EngineContext, options: DraftOptions): 
       checkName(name);
       refusePending(context, options.target, name);
       const streams = options.target.form.streams > 0 && !options.async;
-      return await (streams ? streamDraft(context, name, options) : folderDraft(context, name, options));
+      const streamed = streams || options.archive !== undefined;
+      return await (streamed ? streamDraft(context, name, options) : folderDraft(context, name, options));
     } catch (error) {
       const taken = error instanceof CedanaError && error.reason === "CHECKPOINT_EXISTS";
       if (options.name !== undefined || !taken) throw error;
@@ -167,10 +172,24 @@ function openStaging(
   throw refusal;
 }
 
+/** An archive's manifest is larger than was foreseen: its images must be there before they are packed. */
+export class NoRoom extends Error {}
+
+/** Shards in a bucket need none. */
+function openStreamPartial(
+  context: EngineContext,
+  name: string,
+  options: DraftOptions,
+): PartialCheckpoint | undefined {
+  const { target, archive, caller } = options;
+  if (!isRemote(target.dir)) return openPartial(context, target.dir, name, caller);
+  return archive && openStaging(context, options, name);
+}
+
 async function streamDraft(context: EngineContext, name: string, options: DraftOptions): Promise<Draft> {
-  const { target, caller, workDir } = options;
+  const { target, caller, workDir, archive } = options;
   const upload = isRemote(target.dir) ? await beginUpload(context, { ...options, name }) : undefined;
-  const partial = upload === undefined ? openPartial(context, target.dir, name, caller) : undefined;
+  const partial = openStreamPartial(context, name, options);
   const end = (left: boolean) => {
     upload?.end(left);
     if (partial === undefined) return;
@@ -178,7 +197,7 @@ async function streamDraft(context: EngineContext, name: string, options: DraftO
     context.store.removePartial(partial.path);
   };
   try {
-    const streaming = await openStreaming({ ...options, name, folder: partial?.images });
+    const streaming = await openStreaming({ ...options, name, partial });
     return {
       name,
       imagesDir: workDir,
@@ -186,11 +205,14 @@ async function streamDraft(context: EngineContext, name: string, options: DraftO
       async describe(source) {
         const { streams: count, compression } = target.form;
         const files = await streaming.files();
-        await streaming.complete(describeDump(source, files, { count, compression }));
+        const manifest = describeDump(source, files, archive ? undefined : { count, compression });
+        if (archive !== undefined && serializeManifest(manifest).length > archive.manifestRoom)
+          throw new NoRoom();
+        await streaming.complete(manifest);
       },
       pack: () => streaming.written(),
       async publish() {
-        const published = await streaming.publish(partial);
+        const published = await streaming.publish();
         if (partial !== undefined) context.store.removePartial(partial.path);
         upload?.end(false);
         return published;

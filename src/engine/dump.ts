@@ -24,13 +24,14 @@ import type { DumpOptions } from "./api.ts";
 import { forgetDumped, thaw } from "./container_after.ts";
 import { type EngineContext, socketPath } from "./context.ts";
 import { dumpIdentity } from "./criu_identity.ts";
-import { type Draft, openDraft } from "./draft.ts";
+import { type Draft, NoRoom, openDraft } from "./draft.ts";
 import { addChecksums, hasNoChecksums } from "./dump_archive.ts";
-import { pagesWritten } from "./dump_progress.ts";
+import { memoryOf, pagesWritten } from "./dump_progress.ts";
 import type { Published } from "./packing.ts";
 import { removePublished } from "./published.ts";
 import { type Finished, runSteps, type StepRunner } from "./steps.ts";
 import { stagedSize, storeInBackground, unstage } from "./store_checkpoint.ts";
+import { archiveRoom } from "./straight.ts";
 import { type DumpTarget, isRemote, pathOf, targetOf } from "./target.ts";
 import { openWorkFolder } from "./work_folder.ts";
 
@@ -54,12 +55,12 @@ export async function dump(context: EngineContext, options: DumpOptions): Promis
 
   using operation = context.operations.begin({ id: options.operation, caller, signal: options.signal });
   using closing = new DisposableStack();
-  const { value, profile } = await runSteps(operation, async (step) => {
+  const attempt = async (step: StepRunner, straight: boolean) => {
     const leaveRunning = await step("validate", () => staysRunning(context, options));
-    const { tree, facts, identity } = await step("inspect", () => {
+    const { tree, memory, facts, identity } = await step("inspect", () => {
       const tree = findTree(caller, stat.pid);
       const facts = runtime.beforeDump(stat.pid, { container, tcpEstablished: options.criu.tcpEstablished });
-      return { tree, facts, identity: dumpIdentity(caller, tree, container) };
+      return { tree, memory: memoryOf(tree), facts, identity: dumpIdentity(caller, tree, container) };
     });
     const criu = await step("find criu", () => context.criu());
     const work = closing.use(openWorkFolder(context, identity));
@@ -68,9 +69,12 @@ export async function dump(context: EngineContext, options: DumpOptions): Promis
       () =>
         openDraft(context, {
           ...{ target, name: options.name, async, caller, identity, workDir: work.path },
+          archive: straight
+            ? archiveRoom({ options, target, async, leaveRunning, tree, memory, job, stat, caller, facts })
+            : undefined,
           prefix: `dump-${runtime.type}-${job?.jid ?? container?.id ?? stat.pid}`,
           signal: operation.signal,
-          onBytes: (done, total) => operation.bytes(done, total),
+          onBytes: (done, total) => operation.bytes(done, total || memory),
         }),
       (made) => made.discard(),
     );
@@ -136,7 +140,13 @@ export async function dump(context: EngineContext, options: DumpOptions): Promis
       });
     }
     return { checkpoint, work, owner, ended: leaveRunning ? undefined : job };
-  });
+  };
+  const { value, profile } = await runSteps(operation, (step) => attempt(step, true)).catch(
+    (error: unknown) => {
+      if (error instanceof NoRoom) return runSteps(operation, (step) => attempt(step, false));
+      throw error;
+    },
+  );
   const { checkpoint, work, owner, ended } = value;
   if (ended !== undefined) recordEnd(context, ended);
   // Only now: a container that cannot be cleaned up has its checkpoint all the same.

@@ -5,13 +5,18 @@ import { errnoOf } from "../errors.ts";
 import { readStatus } from "../system/proc.ts";
 import type { Gauge } from "./progress.ts";
 
-/** Reads nothing before it is asked. The total is an estimate: pages that two processes share count twice. */
+/** Reads nothing before it is asked. The total is an estimate. */
 export function pagesWritten(imagesDir: string, tree: number[]): Gauge {
   let total: number | undefined;
   return () => {
-    total ??= tree.reduce((bytes, pid) => bytes + ownMemory(pid), 0);
+    total ??= memoryOf(tree);
     return { done: pagesIn(imagesDir), total };
   };
+}
+
+/** Bytes that CRIU writes of a tree, at most: pages that two processes share count twice. */
+export function memoryOf(tree: number[]): number {
+  return tree.reduce((bytes, pid) => bytes + ownMemory(pid), 0);
 }
 
 /** Bytes of a process that no file holds, which is what CRIU writes of it. */

@@ -98,7 +98,13 @@ export function describeDump(
   };
 }
 
-function ownerOf({ job, stat, caller, facts }: ManifestSource): Identity {
+/** Whose the tree is. */
+export function ownerOf({
+  job,
+  stat,
+  caller,
+  facts,
+}: Pick<ManifestSource, "job" | "stat" | "caller" | "facts">): Identity {
   // Whoever its program runs as, a container is its starter's.
   if (facts.container !== undefined) return caller;
   if (job !== undefined) return { uid: job.uid, gid: job.gid, groups: job.groups };

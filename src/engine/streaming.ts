@@ -1,7 +1,7 @@
-/** CRIU's images on their way into shards: a mover takes them while CRIU dumps. */
+/** CRIU's images on their way into shards or an archive: a mover takes them while CRIU dumps. */
 import { closeSync, constants, openSync } from "node:fs";
 import { type Manifest, type ManifestFile, serializeManifest } from "../archive/manifest.ts";
-import type { PartialCheckpoint } from "../archive/partial.ts";
+import { discard, type PartialCheckpoint } from "../archive/partial.ts";
 import { publish } from "../archive/publish.ts";
 import { sizeOf } from "../archive/size.ts";
 import type { CriuIdentity } from "../criu/session.ts";
@@ -9,7 +9,7 @@ import { CedanaError } from "../errors.ts";
 import type { Identity } from "../system/caller.ts";
 import { actAs } from "../system/identity.ts";
 import { FIRST_FD, startMover } from "./mover/client.ts";
-import type { Place } from "./mover/protocol.ts";
+import type { ArchiveRoom, Place } from "./mover/protocol.ts";
 import type { Published } from "./packing.ts";
 import { type DumpTarget, pathOf } from "./target.ts";
 
@@ -20,8 +20,8 @@ export interface Streaming extends AsyncDisposable {
   complete(manifest: Manifest): Promise<void>;
   /** Resolves when everything is where it belongs, and nobody sees it yet. */
   written(): Promise<void>;
-  /** `partial`: the hidden folder of shards on this host. */
-  publish(partial: PartialCheckpoint | undefined): Promise<Published>;
+  /** Resolves with where it is; the hidden folder is gone then. */
+  publish(): Promise<Published>;
   /** Why it went wrong: a CRIU whose pipes are closed says something else. */
   cause(error: unknown): Promise<unknown>;
   /** After it was disposed of: something of it may be in the bucket still. */
@@ -33,8 +33,10 @@ export interface Streaming extends AsyncDisposable {
 export interface StreamingOptions {
   target: DumpTarget;
   name: string;
-  /** For shards on this host; must exist and be empty. */
-  folder: string | undefined;
+  /** The hidden folder: of shards on this host, or of what waits on its way into an archive anywhere. */
+  partial: PartialCheckpoint | undefined;
+  /** One archive, and no shards. */
+  archive: ArchiveRoom | undefined;
   caller: Identity;
   /** CRIU's user, and the folder in which CRIU looks for the socket. */
   identity: CriuIdentity;
@@ -45,16 +47,13 @@ export interface StreamingOptions {
 
 /** CRIU may be started when this resolves. */
 export async function openStreaming(options: StreamingOptions): Promise<Streaming> {
-  const { target, name, folder, caller, identity, workDir, signal, onBytes } = options;
-  const { settings, form } = target;
-  const to: Place =
-    folder !== undefined || settings === undefined
-      ? { kind: "local", path: folder ?? target.dir }
-      : { kind: "bucket", url: target.dir, name, settings };
+  const { target, name, caller, identity, workDir, signal, onBytes } = options;
+  const { form } = target;
+  const { to, archive } = placeOf(options);
   const uid = identity.kind === "own" ? (process.geteuid?.() ?? 0) : identity.identity.uid;
   const work = openSync(workDir, constants.O_RDONLY | constants.O_DIRECTORY);
   const starting = startMover(
-    { verb: "capture", label: name, socketDir: `/proc/self/fd/${FIRST_FD}`, uid, to, form },
+    { verb: "capture", label: name, socketDir: `/proc/self/fd/${FIRST_FD}`, uid, to, form, archive },
     { identity: caller, fds: [work], signal, onBytes },
   );
   const mover = await starting.finally(() => closeSync(work));
@@ -70,19 +69,18 @@ export async function openStreaming(options: StreamingOptions): Promise<Streamin
       mover.order({ order: "manifest", manifest: serializeManifest(manifest).toString() });
     },
     written: async () => void (await mover.event("written")),
-    async publish(partial) {
-      if (partial === undefined) {
+    async publish() {
+      const { partial } = options;
+      if (to.kind === "bucket") {
         mover.order({ order: "commit" });
-        return { size: await mover.answer, path: pathOf(target, name) };
+        const size = await mover.answer;
+        if (partial !== undefined) actAs(caller, () => discard(partial));
+        return { size, path: pathOf(target, name) };
       }
+      if (partial === undefined) throw new Error("a checkpoint of this host has a hidden folder");
       await mover.answer;
-      const path = await publish({
-        partial,
-        compression: form.compression,
-        shards: true,
-        sync: form.sync,
-        caller,
-      });
+      const { compression, sync } = form;
+      const path = await publish({ partial, compression, shards: archive === undefined, sync, caller });
       return { path, size: actAs(caller, () => sizeOf(path)) };
     },
     cause: async (error) => {
@@ -97,6 +95,20 @@ export async function openStreaming(options: StreamingOptions): Promise<Streamin
     },
     [Symbol.asyncDispose]: () => mover[Symbol.asyncDispose](),
   };
+}
+
+function placeOf({ target, name, partial, archive }: StreamingOptions): {
+  to: Place;
+  archive?: ArchiveRoom & { folder: string };
+} {
+  const { dir, settings } = target;
+  const path = archive === undefined ? partial?.images : partial?.archive;
+  const to: Place =
+    settings === undefined
+      ? { kind: "local", path: path ?? dir }
+      : { kind: "bucket", url: dir, name, settings };
+  if (archive === undefined || partial === undefined) return { to };
+  return { to, archive: { ...archive, folder: partial.images } };
 }
 
 /** What a mover says whose CRIU is gone, or that was told to stop. */

@@ -4,6 +4,8 @@
  *
  *     write → [filling] → [on its way] [on its way] [on its way] → free ↺
  *
+ * A part in which something is reserved waits for that, in a buffer of its own, while those behind it go.
+ *
  * Parts grow with the object, as no store takes more than 10,000: 5 to 8 MiB for the first thousand, then twice as many
  * for every further thousand, which makes 5 TiB, the largest object there is. Fewer are on their way then.
  */
@@ -25,6 +27,17 @@ export function partSize(number: number, first: number): number {
   return first * 2 ** Math.floor((number - 1) / 1000);
 }
 
+interface Part {
+  /** From 1. */
+  number: number;
+  buffer: Buffer;
+  filled: number;
+  /** Places in it that are reserved and not filled yet. */
+  owed: number;
+  /** Nothing more is added to it. */
+  closed: boolean;
+}
+
 interface UploadOptions {
   client: Client;
   key: string;
@@ -40,10 +53,10 @@ export function createUpload({ client, key, memory = BUFFERS * USUAL, signal }: 
   const either = signal === undefined ? gaveUp.signal : AbortSignal.any([signal, gaveUp.signal]);
   const target = { client, key, doing, signal: either };
 
-  let filling: Buffer | undefined;
-  let filled = 0;
+  let filling: Part | undefined;
+  let begun = 0;
+  let closed = 0;
   let size = 0;
-  let number = 0;
   let beginning: Promise<Multipart> | undefined;
   const free: Buffer[] = [];
   const onTheirWay = new Set<Promise<void>>();
@@ -59,26 +72,43 @@ export function createUpload({ client, key, memory = BUFFERS * USUAL, signal }: 
     return undefined;
   };
 
-  /** A buffer for the next part, once few enough parts are on their way. */
-  async function room(): Promise<Buffer> {
-    const bytes = partSize(number + 1, first);
+  /** The next part, once few enough others are on their way. */
+  async function nextPart(): Promise<Part> {
+    const number = ++begun;
+    const bytes = partSize(number, first);
     const most = Math.max(2, Math.min(BUFFERS, Math.floor(memory / bytes)));
     while (onTheirWay.size >= most) {
       await Promise.race(onTheirWay);
       check();
     }
     const buffer = free.pop();
-    return buffer?.length === bytes ? buffer : Buffer.allocUnsafeSlow(bytes);
+    const fits = buffer?.length === bytes ? buffer : Buffer.allocUnsafeSlow(bytes);
+    return { number, buffer: fits, filled: 0, owed: 0, closed: false };
   }
 
-  async function sendPart(): Promise<void> {
-    if (filling === undefined || filled === 0) return;
-    const [buffer, bytes] = [filling, filling.subarray(0, filled)];
-    [filling, filled] = [undefined, 0];
+  /** The part that is being filled, with room in it. */
+  async function roomy(): Promise<Part> {
+    check();
+    if (filling?.filled === filling?.buffer.length) await closePart();
+    filling ??= await nextPart();
+    return filling;
+  }
+
+  /** Nothing is added to it any more: it goes as soon as it has all that was reserved. */
+  async function closePart(): Promise<void> {
+    const part = filling;
+    if (part === undefined || part.filled === 0) return;
+    filling = undefined;
+    part.closed = true;
+    closed++;
+    if (part.owed === 0) await send(part);
+  }
+
+  async function send({ number, buffer, filled }: Part): Promise<void> {
     beginning ??= beginMultipart(target);
     const upload = await beginning.catch(fail);
     check();
-    const sending = upload?.part(++number, bytes).then(() => {
+    const sending = upload?.part(number, buffer.subarray(0, filled)).then(() => {
       free.push(buffer);
     }, fail);
     if (sending === undefined) return;
@@ -89,22 +119,38 @@ export function createUpload({ client, key, memory = BUFFERS * USUAL, signal }: 
   return {
     async write(bytes) {
       for (let at = 0; at < bytes.length; ) {
-        check();
-        filling ??= await room();
-        if (filled === filling.length) {
-          await sendPart();
-          continue;
-        }
-        const piece = bytes.subarray(at, at + filling.length - filled);
-        filling.set(piece, filled);
-        filled += piece.length;
+        const part = await roomy();
+        const piece = bytes.subarray(at, at + part.buffer.length - part.filled);
+        part.buffer.set(piece, part.filled);
+        part.filled += piece.length;
         at += piece.length;
       }
       size += bytes.length;
     },
+    async reserve(length) {
+      const places: { part: Part; room: Buffer }[] = [];
+      for (let left = length; left > 0; ) {
+        const part = await roomy();
+        const room = part.buffer.subarray(part.filled, part.filled + left);
+        part.filled += room.length;
+        part.owed++;
+        left -= room.length;
+        places.push({ part, room });
+      }
+      size += length;
+      return async (bytes) => {
+        let at = 0;
+        for (const { part, room } of places) {
+          room.set(bytes.subarray(at, at + room.length));
+          at += room.length;
+          part.owed--;
+          if (part.closed && part.owed === 0) await send(part);
+        }
+      };
+    },
     async finish() {
       check();
-      if (number > 0) await sendPart();
+      if (closed > 0) await closePart();
       await Promise.all(onTheirWay);
       check();
       return size;
@@ -114,7 +160,7 @@ export function createUpload({ client, key, memory = BUFFERS * USUAL, signal }: 
       committing = true;
       const multipart = await beginning;
       if (multipart !== undefined) return multipart.complete(size);
-      const body = filling?.subarray(0, filled) ?? new Uint8Array();
+      const body = filling?.buffer.subarray(0, filling.filled) ?? new Uint8Array();
       const call = { doing, method: "PUT", key, body, signal: either } as const;
       await client.send(call, (response) => response.text());
     },

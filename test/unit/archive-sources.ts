@@ -24,6 +24,11 @@ export class Bucket {
         parts.push(Buffer.from(bytes));
         await Promise.resolve();
       },
+      async reserve(length) {
+        const place = Buffer.alloc(length);
+        parts.push(place);
+        return async (bytes) => void place.set(bytes);
+      },
       finish: async () => parts.reduce((sum, part) => sum + part.length, 0),
       commit: async () => {
         end();

@@ -12,12 +12,12 @@ import type { ManifestFile } from "../manifest.ts";
 import { DEPTH } from "../pump.ts";
 import { release } from "../release.ts";
 import type { SinkFolder } from "../source-folder.ts";
+import { Turns } from "../turns.ts";
 import { isZero } from "../zeroes.ts";
 import { serializeIndex } from "./index-file.ts";
 import { type ShardLayout, shardNames } from "./names.ts";
 import { RowTable } from "./row-table.ts";
 import { Shard } from "./shard.ts";
-import { Turns } from "./turns.ts";
 
 export interface FileBlock {
   /** Of an image (`isImageName`). */

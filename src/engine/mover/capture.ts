@@ -1,10 +1,13 @@
-/** What CRIU streams, into shards, on this host or in a bucket: nothing is written to disk on the way. */
+/** What CRIU streams, into shards or one archive, on this host or in a bucket. */
+import { ArchiveWriter } from "../../archive/archive-writer.ts";
+import { fileSink } from "../../archive/bytes.ts";
 import { BLOCK } from "../../archive/checksums.ts";
-import { type ManifestFile, parseManifest } from "../../archive/manifest.ts";
-import { isImageName } from "../../archive/names.ts";
+import { type Manifest, type ManifestFile, parseManifest } from "../../archive/manifest.ts";
+import { isImageName, suffixes } from "../../archive/names.ts";
 import { finishShards } from "../../archive/shards/pack.ts";
-import { ShardWriter } from "../../archive/shards/writer.ts";
-import { localSinks, type SinkFolder } from "../../archive/source-folder.ts";
+import { type FileBlock, ShardWriter } from "../../archive/shards/writer.ts";
+import { localSinks } from "../../archive/source-folder.ts";
+import type { Written } from "../../archive/written.ts";
 import { type Captured, capture } from "../../criu/streamer/capture.ts";
 import { openTarget } from "./bucket.ts";
 import type { Port } from "./port.ts";
@@ -12,20 +15,23 @@ import type { MoverRequest } from "./protocol.ts";
 
 export type CaptureRequest = Extract<MoverRequest, { verb: "capture" }>;
 
+/** Where images go as they come (shards/writer.ts, archive-writer.ts). */
+interface ImageWriter {
+  write(block: FileBlock): Promise<void>;
+  end(name: string, size: number): void;
+  files(): Promise<ManifestFile[]>;
+  finish(manifest: Manifest): Promise<Written>;
+  abort(): Promise<void>;
+}
+
 export async function captureStream(request: CaptureRequest, port: Port): Promise<number> {
   const { socketDir, uid, label, form } = request;
-  const sinks = await openSinks(request, port);
-  const layout = { count: form.streams, compression: form.compression };
-  const writer = await ShardWriter.open({ ...layout, level: form.level, sinks });
+  const writer = await openWriter(request, port);
   try {
-    const files = await takeAll({ socketDir, uid, memory: form.memory }, writer, port);
-    port.tell({ event: "captured", files });
+    await takeAll({ socketDir, uid, memory: form.memory }, writer, port);
+    port.tell({ event: "captured", files: await writer.files() });
     const { manifest } = await port.order("manifest");
-    const written = await finishShards({
-      writer,
-      sinks,
-      manifest: parseManifest(Buffer.from(manifest), label),
-    });
+    const written = await writer.finish(parseManifest(Buffer.from(manifest), label));
     port.tell({ event: "written", bytes: written.bytes });
     try {
       if (request.to.kind === "bucket") await port.order("commit");
@@ -41,18 +47,42 @@ export async function captureStream(request: CaptureRequest, port: Port): Promis
   }
 }
 
-async function openSinks({ to, form }: CaptureRequest, port: Port): Promise<SinkFolder> {
-  if (to.kind === "local") return localSinks({ folder: to.path, sync: form.sync });
-  return (await openTarget(to, { uploads: form.streams, memory: form.memory }, port)).sinks;
+async function openWriter(request: CaptureRequest, port: Port): Promise<ImageWriter> {
+  const { to, form, label, archive } = request;
+  const { compression, level, memory, streams: count, sync } = form;
+  const target =
+    to.kind === "local" ? undefined : await openTarget(to, { uploads: Math.max(1, count), memory }, port);
+  if (archive !== undefined) {
+    if (compression === "none") throw new Error("an archive without a form");
+    const sink = target?.sink(suffixes[compression]) ?? fileSink({ path: pathOf(to), sync });
+    return ArchiveWriter.open({ ...archive, sink, compression, level, label, signal: port.signal });
+  }
+  const sinks = target?.sinks ?? localSinks({ folder: pathOf(to), sync });
+  const writer = await ShardWriter.open({ count, compression, level, sinks });
+  const files: ManifestFile[] = [];
+  return {
+    write: (block) => writer.write(block),
+    end(name, size) {
+      writer.end(name, size);
+      files.push({ name, size });
+    },
+    files: async () => files.sort((one, other) => (one.name < other.name ? -1 : 1)),
+    finish: (manifest) => finishShards({ writer, sinks, manifest }),
+    abort: () => writer.abort(),
+  };
 }
 
-/** Resolves with the files in the order of names, when every block is in its sink. */
+function pathOf(to: CaptureRequest["to"]): string {
+  if (to.kind === "bucket") throw new Error("a bucket has no path");
+  return to.path;
+}
+
+/** Resolves when every block is where it goes. */
 async function takeAll(
   { socketDir, uid, memory }: { socketDir: string; uid: number; memory: number },
-  writer: ShardWriter,
+  writer: ImageWriter,
   port: Port,
-): Promise<ManifestFile[]> {
-  const files: ManifestFile[] = [];
+): Promise<void> {
   const writes = new Set<Promise<void>>();
   let failure: { error: unknown } | undefined;
   let bytes = 0;
@@ -84,14 +114,11 @@ async function takeAll(
         write(captured);
         port.bytes(bytes, 0);
       } else {
-        const { name, size } = captured;
-        writer.end(name, size);
-        files.push({ name, size });
+        writer.end(captured.name, captured.size);
       }
     }
   } finally {
     await Promise.all(writes); // they use the stream's memory
   }
   if (failure !== undefined) throw failure.error;
-  return files.sort((one, other) => (one.name < other.name ? -1 : 1));
 }

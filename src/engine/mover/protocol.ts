@@ -38,12 +38,26 @@ export interface Form {
   sync: boolean;
 }
 
+/** What must be known of an archive before its images come (archive-writer.ts, where `folder` is told of too). */
+export interface ArchiveRoom {
+  manifestRoom: number;
+  owner: { uid: number; gid: number };
+}
+
 /** `label`s are what errors call a thing. */
 export type MoverRequest =
   /** A folder of images, with its manifest, becomes an archive, shards, or objects. */
   | { verb: "pack"; label: string; folder: string; to: Place; form: Form }
-  /** What CRIU streams becomes shards. `socketDir` is CRIU's images folder, `uid` its user. */
-  | { verb: "capture"; label: string; socketDir: string; uid: number; to: Place; form: Form }
+  /** What CRIU streams becomes shards, or one archive. `socketDir` is CRIU's images folder, `uid` its user. */
+  | {
+      verb: "capture";
+      label: string;
+      socketDir: string;
+      uid: number;
+      to: Place;
+      form: Form;
+      archive?: ArchiveRoom & { folder: string };
+    }
   /** A checkpoint's small images are put into `dir`, and all of them are streamed to CRIU. */
   | { verb: "serve"; label: string; from: Place; dir: string; uid: number }
   /** The small images alone. */
