@@ -4,7 +4,7 @@ import { listDir, readArgs, readStat } from "../../src/system/proc.ts";
 import { until } from "./client.ts";
 
 export interface Held {
-  /** The process that writes the shards. */
+  /** The process that writes the checkpoint. */
   mover: number;
   criu: number;
   /** Lets CRIU go on. */
@@ -34,7 +34,7 @@ export async function holdStream({ victim, parent }: { victim: number; parent: n
   });
   const isMover = (pid: number) => readStat(pid)?.ppid === parent && readArgs(pid).includes("__move");
   const mover = find(isMover) ?? 0;
-  await until("shards are written", () => written(mover) > 4 << 20);
+  await until("some of it is written", () => written(mover) > 4 << 20);
   process.kill(criu, "SIGSTOP");
   await until("CRIU stands still", () => readStat(criu)?.state === "T");
   return { mover, criu, goOn: () => process.kill(criu, "SIGCONT") };

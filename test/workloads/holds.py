@@ -8,6 +8,7 @@ The file holds the number of times so far, or what went wrong.
 import fcntl
 import hashlib
 import os
+import resource
 import socket
 import sys
 import threading
@@ -146,6 +147,23 @@ def ghost():
             held.seek(0)
             assert held.read() == "hello"
             yield
+
+
+def ghosts():
+    """Many of them, and some memory."""
+    count = int(sys.argv[3])
+    resource.setrlimit(resource.RLIMIT_NOFILE, (count + 100, count + 100))
+    data = os.urandom(1 << 20) * 70
+    held = []
+    for number in range(count):
+        held.append(os.open(report + ".ghost", os.O_RDWR | os.O_CREAT))
+        os.unlink(report + ".ghost")
+        os.write(held[number], str(number).encode())
+    while True:
+        for number, fd in enumerate(held):
+            assert os.pread(fd, 10, 0) == str(number).encode()
+        assert len(data) == 70 << 20
+        yield
 
 
 def link():

@@ -1,6 +1,8 @@
 """Holds what has images of its own kind, in two processes, and counts in a file while all of it is as it was.
 
-usage: streamed.py FILE
+usage: streamed.py FILE [MIB]
+
+MIB: of the memory that each of them has.
 """
 
 import hashlib
@@ -39,7 +41,7 @@ def content_of(held):
     return held.read()
 
 
-private = os.urandom(MIB) * 5
+private = os.urandom(MIB) * int((sys.argv[2:] or [5])[0])
 shared = mmap.mmap(-1, 3 * MIB)
 shared.write(os.urandom(3 * MIB))
 ghost = ghost_of(b"ghost" * 20000)
