@@ -6,7 +6,7 @@ import { peakMB, rssRow } from "./daemon_memory.ts";
 import { alternate, type Measure, median, type Row, rounds, type Settings, time } from "./measure.ts";
 import { startOurs } from "./ours.ts";
 import { findPeer } from "./peer.ts";
-import { type Size, sizes, startFilled, type Victim } from "./victim.ts";
+import { type Size, sizes, startFilled, type Victim, warmMemory } from "./victim.ts";
 
 const share = 0.8;
 
@@ -29,11 +29,11 @@ async function compare(settings: Settings, size: Size): Promise<Row[]> {
   const taken = await alternate(
     rounds(settings, size.mib > 1024 ? 3 : 7),
     async () => {
-      const { rate, peak } = await dumpToBucket(await startFilled(dir, size));
+      const { rate, peak } = await dumpToBucket(await startFilled(dir, size), size);
       peaks.push(peak);
       return rate;
     },
-    () => uploadFolder(images.folder),
+    () => uploadFolder(images.folder, size),
   );
   const label = `${size.label}, --streams 4, none, to S3 on loopback`;
   return [
@@ -48,9 +48,10 @@ async function compare(settings: Settings, size: Size): Promise<Row[]> {
   ];
 }
 
-async function dumpToBucket(victim: Victim): Promise<{ rate: number; peak: number }> {
+async function dumpToBucket(victim: Victim, size: Size): Promise<{ rate: number; peak: number }> {
   await using bucket = await startBucket();
   await using ours = await startOurs(bucket.env);
+  await warmMemory(size);
   using dumped = await ours.dump(victim.pid, {
     compression: "none",
     streams: 4,
@@ -60,10 +61,11 @@ async function dumpToBucket(victim: Victim): Promise<{ rate: number; peak: numbe
   return { rate: rateOf(dumped.bytes, dumped.ms), peak: peakMB(ours) };
 }
 
-async function uploadFolder(folder: string): Promise<number> {
+async function uploadFolder(folder: string, size: Size): Promise<number> {
   await using bucket = await startBucket();
   const bytes = readdirSync(folder).reduce((sum, name) => sum + statSync(join(folder, name)).size, 0);
   const command = [process.execPath, join(import.meta.dir, "plain_upload.ts"), folder, bucket.name];
+  await warmMemory(size);
   return rateOf(bytes, await time(command, { env: bucket.env }));
 }
 

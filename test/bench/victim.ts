@@ -3,7 +3,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { reap } from "../../src/system/children.ts";
 import { listDir, processTree, readStat } from "../../src/system/proc.ts";
-import { type Settings, until } from "./measure.ts";
+import { type Settings, time, until } from "./measure.ts";
 
 export interface Victim {
   pid: number;
@@ -42,6 +42,15 @@ export async function startFilled(dir: string, { mib }: Size): Promise<Victim> {
   const child = start(["python3", join(import.meta.dir, "filled.py"), String(mib), ready]);
   await until("the victim has filled its memory", () => existsSync(ready));
   return victim(child);
+}
+
+/**
+ * Some virtual machines give free memory back to their host, and then whoever touches it first pays: a store of 1 GiB in
+ * memory took 4 s of system time or 1, as another process had just ended or not. Both sides begin with enough of it
+ * touched.
+ */
+export async function warmMemory({ mib }: Size): Promise<void> {
+  await time(["python3", join(import.meta.dir, "touched.py"), String(1.5 * mib)]);
 }
 
 function start(command: string[]): Bun.Subprocess {
