@@ -17,6 +17,8 @@ export const stdioKinds = ["pipe", "tty", "file", "null", "socket", "other"] as 
 
 /** More than any tree has: one for each pipe to somebody outside of it. */
 export const STDIO_LIMIT = 1024;
+/** containerd bounds a label to 4 KiB, and not how many there are. */
+const LABELS_LIMIT = 1024;
 
 /** One of the first three fds of the root process, or of a descendant that holds a pipe or terminal it has not. */
 export interface ManifestStdio {
@@ -39,6 +41,19 @@ export interface ManifestContainer {
   descriptors: string[];
   /** It has a terminal that came to somebody over a console socket. */
   console: boolean;
+  containerd?: ManifestContainerd;
+}
+
+/** What containerd must know of a container, to have it again where it has it no more. */
+export interface ManifestContainerd {
+  namespace: string;
+  /** "" for one whose root is a folder. */
+  image: string;
+  snapshotter: string;
+  runtime: string;
+  labels: Record<string, string>;
+  /** OCI's runtime specification, as JSON. */
+  spec: string;
 }
 
 export interface ManifestFile {
@@ -133,8 +148,10 @@ export function parseManifest(bytes: Uint8Array, label: string): Manifest {
     ...(top.has("shards") && { shards: parseShards(top.object("shards"), fail) }),
   };
   // Whoever may restore a process may not therefore restore a container.
-  if ((manifest.type === "process") === (manifest.container !== undefined))
-    throw fail(`type is ${manifest.type}, and container does not fit it`);
+  const { container, type } = manifest;
+  const isContainerd = container?.containerd !== undefined;
+  if ((type === "process") === (container !== undefined) || (type === "containerd") !== isContainerd)
+    throw fail(`type is ${type}, and container does not fit it`);
   return manifest;
 }
 
@@ -183,6 +200,18 @@ function parseContainer(fields: Fields): ManifestContainer {
     bundle: fields.string("bundle"),
     descriptors: fields.strings("descriptors", 3),
     console: fields.boolean("console"),
+    ...(fields.has("containerd") && { containerd: parseContainerd(fields.object("containerd")) }),
+  };
+}
+
+function parseContainerd(fields: Fields): ManifestContainerd {
+  return {
+    namespace: fields.string("namespace", 255),
+    image: fields.string("image"),
+    snapshotter: fields.string("snapshotter", 255),
+    runtime: fields.string("runtime", 255),
+    labels: Object.fromEntries(fields.texts("labels", LABELS_LIMIT)),
+    spec: fields.string("spec", MANIFEST_LIMIT),
   };
 }
 

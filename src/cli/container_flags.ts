@@ -12,6 +12,21 @@ export const rootFlag = {
   },
 } satisfies Flags;
 
+/** Where containerd has it. */
+export const containerdFlags = {
+  namespace: {
+    type: "string",
+    valueHint: "NAME",
+    description: "containerd's namespace (default \"default\"; Docker's is moby, Kubernetes' k8s.io)",
+  },
+  address: {
+    type: "string",
+    valueHint: "FILE",
+    candidates: "file",
+    description: "containerd's socket (default /run/containerd/containerd.sock)",
+  },
+} satisfies Flags;
+
 /** Where a restored container goes, or one whose job is. */
 export const placeFlags = {
   id: {

@@ -5,18 +5,30 @@ import type { ContainerOptionsSchema, TargetSchema } from "../gen/cedana/daemon/
 import type { ContainerSchema } from "../gen/cedana/daemon/v1/job_pb.ts";
 import { usageError } from "./argv/usage.ts";
 import type { Values } from "./command.ts";
-import type { placeFlags, runcFlags } from "./container_flags.ts";
+import type { runcFlags } from "./container_flags.ts";
 import { refuseGiven } from "./unsupported.ts";
 
-interface Named {
+export interface Named {
+  /** "runc" if left out; "": as that of the job. */
+  type?: "runc" | "containerd" | "";
   id?: string;
   root?: string;
   bundle?: string;
+  namespace?: string;
+  address?: string;
 }
 
 /** Paths are as seen from the caller's folder. */
-export function containerOf({ id, root, bundle }: Named): MessageInitShape<typeof ContainerSchema> {
-  return { type: "runc", id, root: absolute(root), bundle: absolute(bundle) };
+export function containerOf({
+  type = "runc",
+  id,
+  root,
+  bundle,
+  namespace,
+  address,
+}: Named): MessageInitShape<typeof ContainerSchema> {
+  const socket = absolute(address?.replace(/^unix:\/\//, ""));
+  return { type, id, root: absolute(root), bundle: absolute(bundle), namespace, address: socket };
 }
 
 export function containerTarget(named: Named): MessageInitShape<typeof TargetSchema> {
@@ -27,14 +39,21 @@ function absolute(path: string | undefined): string | undefined {
   return path === undefined ? undefined : resolve(path);
 }
 
-type PlaceFlags = Partial<Values<typeof placeFlags>>;
 type RuncFlags = Partial<Values<typeof runcFlags>>;
+interface MadeOf {
+  image?: string;
+  snapshotter?: string;
+  rootfs?: string;
+}
 
 export function containerOptionsOf(
-  args: PlaceFlags & RuncFlags,
+  args: Named & RuncFlags & MadeOf,
 ): MessageInitShape<typeof ContainerOptionsSchema> {
   return {
     container: containerOf(args),
+    image: args.image,
+    snapshotter: args.snapshotter,
+    rootfs: absolute(args.rootfs),
     noPivot: args["no-pivot"],
     noNewKeyring: args["no-new-keyring"],
     systemdCgroup: args["systemd-cgroup"],

@@ -3,10 +3,10 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Config } from "../config/schema.ts";
-import type { DumpOptions, JobView, RestoreOptions, RunOptions } from "../engine/api.ts";
+import type { Dumped, DumpOptions, JobView, RestoreOptions, RunOptions } from "../engine/api.ts";
 import type { Report } from "../engine/background.ts";
 import { createContext, type EngineContext, leaveRunDir } from "../engine/context.ts";
-import { type DumpResult, dump } from "../engine/dump.ts";
+import { dump } from "../engine/dump.ts";
 import type { Progress } from "../engine/progress.ts";
 import { restore } from "../engine/restore.ts";
 import { runInForeground } from "../engine/run_foreground.ts";
@@ -51,7 +51,7 @@ function warn(what: string, error: unknown): void {
 }
 
 export interface DirectDump {
-  dumped: Promise<DumpResult & { profile: Profile }>;
+  dumped: Promise<Dumped & { profile: Profile }>;
   /** How far it has come, until it is over or `signal` aborts. */
   watch(signal: AbortSignal): AsyncIterable<Progress>;
 }
@@ -69,6 +69,7 @@ export function dumpDirect(config: Config, options: DumpOptions): DirectDump {
       signal?.addEventListener("abort", stop);
       if (signal?.aborted) stop();
       await context.background.finished();
+      if (value.checkpoint === undefined) return { ...value, profile };
       const checkpoint = context.store.getCheckpoint(value.checkpoint.id) ?? value.checkpoint;
       failure = checkpoint.failure;
       if (checkpoint.work !== undefined)

@@ -59,10 +59,9 @@ export function dumpForeground(
   const config = configOf(call);
   const options = { ...requests.dump(create(DumpRequestSchema, request)), caller: ownIdentity(), signal };
   const { dumped, watch } = dumpDirect(config, options);
-  const answer = dumped.then(({ checkpoint, frozenUs, profile }) =>
+  const answer = dumped.then(({ profile, ...made }) =>
     create(DumpResponseSchema, {
-      checkpoint: convert.checkpoint(checkpoint),
-      frozenUs: BigInt(Math.round(frozenUs)),
+      ...convert.dumped(made),
       profile: convert.profile(config.profiling.enabled, profile),
     }),
   );

@@ -40,7 +40,9 @@ async function dispatch(argv: readonly string[], io: Io): Promise<number> {
     io.err(renderHelp(command, path));
     return 2;
   }
-  return command.run(scanned, { globals: bindGlobals(scanned.values, path), io, path });
+  // A command's own flag of such a name is none of these: to containerd's verbs --address is containerd's socket.
+  const global = new Map([...scanned.values].filter(([name]) => !Object.hasOwn(command.args, name)));
+  return command.run(scanned, { globals: bindGlobals(global, path), io, path });
 }
 
 function bindGlobals(values: ReadonlyMap<string, readonly string[]>, path: readonly string[]) {

@@ -2,16 +2,15 @@
 import { CedanaError } from "../errors.ts";
 import { type Command, defineCommand } from "./command.ts";
 
-export const supportedTypes = ["process", "runc"] as const;
-const laterTypes = ["containerd"] as const;
+export const supportedTypes = ["process", "runc", "containerd"] as const;
 
 export function notSupported(what: string, hint?: string): CedanaError {
   return new CedanaError({ reason: "NOT_SUPPORTED", message: `not supported yet: ${what}`, hint });
 }
 
 /** Commands for the types that are not built yet; they take any flags, because they know none. */
-export function laterCommands(verb: string, more: readonly string[] = []): Command[] {
-  return [...laterTypes, ...more].map((type) =>
+export function laterCommands(verb: string, types: readonly string[]): Command[] {
+  return types.map((type) =>
     defineCommand({
       meta: { name: type, description: `${verb} ${type} (not supported yet)`, hidden: true },
       args: { rest: { type: "positional", repeatable: true } },

@@ -1,7 +1,7 @@
 /** Who may do what: root everything, others what is theirs. The kernel told who asks. */
 import { statSync } from "node:fs";
 import { CedanaError } from "../errors.ts";
-import type { JobRecord } from "../jobs/types.ts";
+import type { ContainerdPlace, JobRecord } from "../jobs/types.ts";
 import type { RuncContainer } from "../runc/containers.ts";
 import { initOf } from "../runtimes/runc/runc.ts";
 import type { Identity } from "../system/caller.ts";
@@ -13,7 +13,8 @@ import {
   readCredentials,
   readStat,
 } from "../system/proc.ts";
-import type { Target } from "./api.ts";
+import type { ContainerRef, Target } from "./api.ts";
+import { findContainerd } from "./containerd.ts";
 import { containerOf, findRuncContainer } from "./containers.ts";
 import type { EngineContext } from "./context.ts";
 
@@ -121,24 +122,41 @@ export interface FoundTarget {
   stat: ProcStat;
   /** The container whose init that is. */
   container?: RuncContainer;
+  /** Where containerd has it. */
+  containerd?: ContainerdPlace;
 }
 
 /** The running process of a target, the job it is, and the container. */
-export function findTarget(context: EngineContext, caller: Identity, target: Target): FoundTarget {
+export async function findTarget(
+  context: EngineContext,
+  caller: Identity,
+  target: Target,
+): Promise<FoundTarget> {
   if ("jid" in target) {
     const job = findJob(context, caller, target.jid);
     const stat = readStat(job.process.pid);
     if (stat === undefined || stat.startTime !== job.process.startTime || stat.state === "Z")
       throw halted(job);
-    return { job, stat: findProcess(caller, job.process.pid), container: containerOf(job) };
+    const containerd = job.container?.containerd;
+    return { job, stat: findProcess(caller, job.process.pid), container: containerOf(job), containerd };
   }
   if ("container" in target) {
-    const container = findRuncContainer(caller, target.container);
+    const { container, place } = await findContainer(caller, target.container);
     const stat = findProcess(caller, initOf(container));
-    return { job: jobOf(context, stat), stat, container };
+    return { job: jobOf(context, stat), stat, container, containerd: place };
   }
   const stat = findProcess(caller, target.pid);
   return { job: jobOf(context, stat), stat };
+}
+
+/** Of any runtime. Throws CONTAINER_NOT_FOUND. */
+export async function findContainer(
+  caller: Identity,
+  ref: ContainerRef,
+): Promise<{ container: RuncContainer; place?: ContainerdPlace }> {
+  return ref.type === "containerd"
+    ? findContainerd(caller, ref)
+    : { container: findRuncContainer(caller, ref) };
 }
 
 /** The job whose root this very process is. */

@@ -6,7 +6,7 @@
 import type { Compression } from "../config/schema.ts";
 import type { CheckpointContent } from "../criu/images/content.ts";
 import type { HealthItem } from "../health/types.ts";
-import type { CheckpointRecord, JobExit, JobRecord } from "../jobs/types.ts";
+import type { CheckpointRecord, ContainerdPlace, JobExit, JobRecord } from "../jobs/types.ts";
 import type { Profile } from "../profiling/profile.ts";
 import type { ContainerInfo } from "../runc/describe.ts";
 import type { Identity } from "../system/caller.ts";
@@ -15,19 +15,26 @@ import type { Progress } from "./progress.ts";
 
 export type Target = { pid: number } | { jid: string } | { container: ContainerRef };
 
-/** A container as people name it: its id may be an unambiguous beginning, its root that of runc's own choosing. */
+/** A container as people name it: its id may be an unambiguous beginning; where it is, is otherwise its runtime's own choice. */
 export interface ContainerRef {
-  type: "runc";
+  type: "runc" | "containerd";
   id: string;
+  /** runc's. */
   root?: string;
+  /** containerd's, and the path of its socket. */
+  namespace?: string;
+  address?: string;
 }
 
 /** How a container is started or restored; what is absent is as it was, or as its runtime chooses. */
-export interface ContainerChoices {
-  id?: string;
-  root?: string;
+export interface ContainerChoices extends Partial<ContainerRef> {
   /** Absolute. */
   bundle?: string;
+  /** containerd's. */
+  image?: string;
+  snapshotter?: string;
+  /** In place of an image; absolute. */
+  rootfs?: string;
   noPivot: boolean;
   noNewKeyring: boolean;
   systemdCgroup: boolean;
@@ -89,6 +96,14 @@ export interface ManageOptions {
   signal?: AbortSignal;
 }
 
+/** What a dump takes of a container beside its processes. */
+export interface ContainerDumpChoices {
+  rootfs: boolean;
+  /** containerd: the name of the image that the writable layer becomes. */
+  image?: string;
+  rootfsOnly: boolean;
+}
+
 export interface DumpOptions {
   caller: Identity;
   target: Target;
@@ -102,10 +117,20 @@ export interface DumpOptions {
   async?: boolean;
   leaveRunning?: boolean;
   criu: CriuChoices;
+  container?: ContainerDumpChoices;
   /** Aborting undoes the dump: the process runs on and nothing is left. */
   signal?: AbortSignal;
   /** The name that `watch` and `cancel` know it by. */
   operation?: string;
+}
+
+export interface Dumped {
+  /** Absent where only an image was made. */
+  checkpoint?: CheckpointRecord;
+  /** Microseconds that the tree was frozen, as CRIU measured. */
+  frozenUs: number;
+  /** The name of the image that was made of a container's writable layer. */
+  image?: string;
 }
 
 export interface RestoreOptions {
@@ -152,7 +177,11 @@ export interface QueryOptions {
 
 export interface Queried {
   processes: ProcessInfo[];
-  containers: (ContainerInfo & { jid: string })[];
+  containers: (ContainerInfo & {
+    type: ContainerRef["type"];
+    containerd?: ContainerdPlace;
+    jid: string;
+  })[];
 }
 
 /** What a client of Attach sends and gets; the engine relays it to the job's supervisor. */
@@ -179,7 +208,7 @@ export interface AttachOptions {
 export interface Engine {
   run(options: RunOptions): Promise<{ job: JobView; profile: Profile }>;
   manage(options: ManageOptions): Promise<JobView>;
-  dump(options: DumpOptions): Promise<{ checkpoint: CheckpointRecord; frozenUs: number; profile: Profile }>;
+  dump(options: DumpOptions): Promise<Dumped & { profile: Profile }>;
   restore(options: RestoreOptions): Promise<{ job: JobView; profile: Profile }>;
   /** How far a dump or restore has come, until it is over. */
   watch(options: OperationOptions): AsyncIterable<Progress>;

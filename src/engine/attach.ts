@@ -12,7 +12,7 @@ import { type EngineContext, socketPath } from "./context.ts";
 import { viewJob } from "./view.ts";
 
 export async function* attach(context: EngineContext, options: AttachOptions): AsyncGenerator<AttachOutput> {
-  const job = findAttachable(context, options);
+  const job = await findAttachable(context, options);
   const socket = await connectSupervisor(socketPath(context, job.jid));
   if (socket === undefined) {
     yield* replay(context, job);
@@ -73,8 +73,8 @@ async function isThere(path: string): Promise<boolean> {
   return socket !== undefined;
 }
 
-function findAttachable(context: EngineContext, { caller, target }: AttachOptions): JobRecord {
-  const found = "jid" in target ? undefined : findTarget(context, caller, target);
+async function findAttachable(context: EngineContext, { caller, target }: AttachOptions): Promise<JobRecord> {
+  const found = "jid" in target ? undefined : await findTarget(context, caller, target);
   const job = "jid" in target ? findJob(context, caller, target.jid) : found?.job;
   if (job === undefined) {
     throw new CedanaError({

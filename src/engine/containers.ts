@@ -2,14 +2,14 @@
 import { CedanaError } from "../errors.ts";
 import type { JobRecord } from "../jobs/types.ts";
 import { listContainers, type RuncContainer, readContainer } from "../runc/containers.ts";
-import { type ContainerInfo, describeContainer } from "../runc/describe.ts";
+import { describeContainer } from "../runc/describe.ts";
 import { dockerPlaces, findDockerContainer } from "../runc/docker.ts";
 import { findContainer } from "../runc/find.ts";
 import { defaultRoot } from "../runc/roots.ts";
 import type { Identity } from "../system/caller.ts";
 import { unless } from "../system/small_file.ts";
 import { isPrivileged } from "./access.ts";
-import type { ContainerRef } from "./api.ts";
+import type { ContainerRef, Queried } from "./api.ts";
 import type { EngineContext } from "./context.ts";
 
 /** Containers are root's: whoever may tell runc what to do is root on the host. */
@@ -61,7 +61,7 @@ export function describeContainers(
   context: EngineContext,
   caller: Identity,
   refs: ContainerRef[],
-): (ContainerInfo & { jid: string })[] {
+): Queried["containers"] {
   checkMayUseContainers(caller);
   const found = refs.flatMap((ref) =>
     ref.id === "" ? listContainers(rootOf(ref)).containers : [findRuncContainer(caller, ref)],
@@ -69,6 +69,7 @@ export function describeContainers(
   const docker = dockerPlaces();
   return found.map((container) => ({
     ...describeContainer(container, docker),
+    type: "runc" as const,
     jid: jobOfContainer(context, container)?.jid ?? "",
   }));
 }

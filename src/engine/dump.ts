@@ -20,12 +20,14 @@ import { controlSupervisor } from "../supervisor/client.ts";
 import type { Identity } from "../system/caller.ts";
 import { bootId, readStat } from "../system/proc.ts";
 import { type FoundTarget, findTarget, findTree } from "./access.ts";
-import type { DumpOptions } from "./api.ts";
+import type { Dumped, DumpOptions } from "./api.ts";
 import { forgetDumped, thaw } from "./container_after.ts";
+import { manifestOf, recordOf } from "./containerd.ts";
 import { type EngineContext, socketPath } from "./context.ts";
 import { dumpIdentity } from "./criu_identity.ts";
 import { type Draft, NoRoom, openDraft } from "./draft.ts";
 import { addChecksums, hasNoChecksums } from "./dump_archive.ts";
+import { commitAlone, writableLayer } from "./dump_image.ts";
 import { memoryOf, pagesWritten } from "./dump_progress.ts";
 import type { Published } from "./packing.ts";
 import { removePublished } from "./published.ts";
@@ -35,20 +37,23 @@ import { archiveRoom } from "./straight.ts";
 import { type DumpTarget, isRemote, pathOf, targetOf } from "./target.ts";
 import { openWorkFolder } from "./work_folder.ts";
 
-export interface DumpResult {
-  checkpoint: CheckpointRecord;
-  /** Microseconds that the tree was frozen, as CRIU measured. */
-  frozenUs: number;
-}
-
-export async function dump(context: EngineContext, options: DumpOptions): Promise<Finished<DumpResult>> {
+export async function dump(context: EngineContext, options: DumpOptions): Promise<Finished<Dumped>> {
   const { config } = context;
   const { caller } = options;
-  const found = findTarget(context, caller, options.target);
-  const { job, stat, container } = found;
+  const found = await findTarget(context, caller, options.target);
+  const { job, stat, container, containerd } = found;
+  const record = containerd && container && (await recordOf(containerd, container.id));
+  const layer = writableLayer(found, record, options.container);
   using _process = context.locks.take(`process ${stat.pid}`, "dumped");
   using _job = job === undefined ? undefined : context.locks.take(`job ${job.jid}`, "dumped");
-  const runtime = runtimeOf(container === undefined ? "process" : "runc");
+  if (layer && containerd && container && options.container?.rootfsOnly) {
+    const paused = container.status === "paused";
+    return await runSteps({ signal: options.signal }, async (step) => {
+      await step("image", () => commitAlone(layer, { id: container.id, paused }, containerd));
+      return { frozenUs: 0, image: layer.name };
+    });
+  }
+  const runtime = runtimeOf(typeOf(found));
   const target = targetOf(context, options);
   const async = options.async ?? config.checkpoint.async;
   const id = randomUUID();
@@ -59,7 +64,11 @@ export async function dump(context: EngineContext, options: DumpOptions): Promis
     const leaveRunning = await step("validate", () => staysRunning(context, options));
     const { tree, memory, facts, identity } = await step("inspect", () => {
       const tree = findTree(caller, stat.pid);
-      const facts = runtime.beforeDump(stat.pid, { container, tcpEstablished: options.criu.tcpEstablished });
+      const facts = runtime.beforeDump(stat.pid, {
+        ...{ container, tcpEstablished: options.criu.tcpEstablished },
+        containerd: containerd &&
+          record && { ...manifestOf(containerd, record), ...(layer && { image: layer.name }) },
+      });
       return { tree, memory: memoryOf(tree), facts, identity: dumpIdentity(caller, tree, container) };
     });
     const criu = await step("find criu", () => context.criu());
@@ -116,6 +125,12 @@ export async function dump(context: EngineContext, options: DumpOptions): Promis
       },
       (images) => images.undo(),
     );
+    if (layer !== undefined)
+      await step(
+        "image",
+        () => dumpTree(found, () => layer.commit()),
+        () => layer.remove(),
+      );
     await step("manifest", () =>
       explained(draft, () =>
         draft.describe({ context, id, job, runtime, caller, criu, identity, facts, stat, held }),
@@ -155,7 +170,7 @@ export async function dump(context: EngineContext, options: DumpOptions): Promis
   if (checkpoint.state === "pending") storeInBackground(context, checkpoint);
   else if (hasNoChecksums(checkpoint)) addChecksums(context, caller, checkpoint.path);
   const statistics = await readDumpStatistics(work.path);
-  return { value: { checkpoint, frozenUs: statistics?.frozenUs ?? 0 }, profile };
+  return { value: { checkpoint, frozenUs: statistics?.frozenUs ?? 0, image: layer?.name }, profile };
 }
 
 interface Made {
@@ -199,6 +214,10 @@ function staysRunning({ config }: EngineContext, { criu, leaveRunning }: DumpOpt
   optionsFromJson(criu.criuOpts, "dump");
   const stopped = criu.leaveStopped === true ? true : undefined;
   return leavesRunning(criu.criuOpts) ?? stopped ?? leaveRunning ?? config.criu.leave_running;
+}
+
+function typeOf({ container, containerd }: FoundTarget): string {
+  return container === undefined ? "process" : containerd === undefined ? "runc" : "containerd";
 }
 
 function cgroupMode({ config }: EngineContext, identity: CriuIdentity): string {

@@ -17,12 +17,13 @@ import { viewJob } from "./view.ts";
 const SIGKILL = 9;
 const SIGCONT = 18;
 
-export function getJob(context: EngineContext, caller: Identity, target: Target): JobView {
+export async function getJob(context: EngineContext, caller: Identity, target: Target): Promise<JobView> {
   if ("jid" in target) return viewJob(context, findJob(context, caller, target.jid));
-  const { job, stat, container } = findTarget(context, caller, target);
+  const { job, stat, container, containerd } = await findTarget(context, caller, target);
   if (job !== undefined) return viewJob(context, job);
   const what = container === undefined ? `process ${stat.pid}` : `container ${container.id}`;
-  const how = container === undefined ? what : `runc ${container.id}`;
+  const type = containerd === undefined ? "runc" : "containerd";
+  const how = container === undefined ? what : `${type} ${container.id}`;
   const hint = `make it one with: cedana manage ${how}`;
   throw new CedanaError({ reason: "JOB_NOT_FOUND", message: `${what} is no job`, hint });
 }

@@ -1,13 +1,13 @@
 /** manage: what runs already becomes a job. Its output stays its own, and nobody here is its parent. */
 import { CedanaError } from "../errors.ts";
 import { generateJobId, parseJobId } from "../jobs/names.ts";
-import type { JobContainer } from "../jobs/types.ts";
+import type { ContainerdPlace, JobContainer } from "../jobs/types.ts";
 import type { RuncContainer } from "../runc/containers.ts";
 import { initOf } from "../runtimes/runc/runc.ts";
 import { bootId, readArgs, readCredentials, readLink } from "../system/proc.ts";
-import { findProcess, jobOf } from "./access.ts";
+import { findContainer, findProcess, jobOf } from "./access.ts";
 import type { ContainerRef, JobView, ManageOptions } from "./api.ts";
-import { findRuncContainer } from "./containers.ts";
+import { watchStarts } from "./containerd_starts.ts";
 import type { EngineContext } from "./context.ts";
 import { viewJob } from "./view.ts";
 
@@ -17,9 +17,10 @@ const lookEvery = 50;
 export async function manage(context: EngineContext, options: ManageOptions): Promise<JobView> {
   const { target } = options;
   if ("container" in target) {
-    const container = await thereAt(options, target.container);
+    const { container, place } = await thereAt(options, target.container);
     const { id, root, bundle } = container;
-    return record(context, options, { pid: initOf(container), container: { id, root, bundle } });
+    const known = { id, root, bundle, ...(place && { containerd: place }) };
+    return record(context, options, { pid: initOf(container), container: known });
   }
   if (options.upcoming) {
     throw new CedanaError({
@@ -35,17 +36,20 @@ export async function manage(context: EngineContext, options: ManageOptions): Pr
 async function thereAt(
   { caller, upcoming, signal }: ManageOptions,
   ref: ContainerRef,
-): Promise<RuncContainer> {
+): Promise<{ container: RuncContainer; place?: ContainerdPlace }> {
+  if (!upcoming) return findContainer(caller, ref);
+  await using starts = ref.type === "containerd" ? await watchStarts(caller, ref, signal) : undefined;
   for (;;) {
     signal?.throwIfAborted();
     try {
-      const container = findRuncContainer(caller, ref);
-      if (!upcoming || container.status === "running" || container.status === "paused") return container;
+      const found = await findContainer(caller, ref);
+      if (found.container.status === "running" || found.container.status === "paused") return found;
     } catch (error) {
-      const missing = error instanceof CedanaError && error.reason === "CONTAINER_NOT_FOUND";
-      if (!upcoming || !missing) throw error;
+      const reason = error instanceof CedanaError ? error.reason : undefined;
+      // One of containerd's may be there without a task.
+      if (reason !== "CONTAINER_NOT_FOUND" && reason !== "JOB_HALTED") throw error;
     }
-    await Bun.sleep(lookEvery);
+    await (starts?.next() ?? Bun.sleep(lookEvery));
   }
 }
 
@@ -65,7 +69,7 @@ function record(
   const job = {
     jid:
       jid === undefined ? generateJobId((name) => context.store.getJob(name) !== undefined) : parseJobId(jid),
-    type: container === undefined ? "process" : "runc",
+    type: container === undefined ? "process" : container.containerd ? "containerd" : "runc",
     uid: credentials?.uids[0] ?? caller.uid,
     gid: credentials?.gids[0] ?? caller.gid,
     groups: credentials?.groups ?? caller.groups,

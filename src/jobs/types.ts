@@ -53,6 +53,14 @@ export interface JobContainer {
   root: string;
   /** Absolute. */
   bundle: string;
+  /** Where containerd has it, under the same id. */
+  containerd?: ContainerdPlace;
+}
+
+export interface ContainerdPlace {
+  /** The path of its socket. */
+  address: string;
+  namespace: string;
 }
 
 export interface CheckpointRecord {

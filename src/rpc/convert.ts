@@ -2,7 +2,7 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import type { CheckpointContent } from "../criu/images/content.ts";
-import type { JobView, Queried } from "../engine/api.ts";
+import type { Dumped, JobView, Queried } from "../engine/api.ts";
 import {
   type CheckpointContentSchema,
   type ContainerInfoSchema,
@@ -18,7 +18,7 @@ import {
   type ProfileSchema,
 } from "../gen/cedana/daemon/v1/job_pb.ts";
 import type { HealthItem } from "../health/types.ts";
-import type { CheckpointRecord, JobExit } from "../jobs/types.ts";
+import type { CheckpointRecord, JobContainer, JobExit } from "../jobs/types.ts";
 import type { Profile } from "../profiling/profile.ts";
 import type { ProcessInfo } from "../system/describe.ts";
 
@@ -32,12 +32,20 @@ export function job(view: JobView): MessageInitShape<typeof JobSchema> {
     createdAt: timestampFromMs(view.createdAt),
     exit: exit && jobExit(exit),
     latestCheckpoint: latestCheckpoint && checkpoint(latestCheckpoint),
-    container: view.container && { type, ...view.container },
+    container: view.container && containerMessage(type, view.container),
   };
+}
+
+function containerMessage(type: string, { containerd, ...place }: JobContainer) {
+  return { type, ...place, ...containerd };
 }
 
 export function jobExit({ at, ...exit }: JobExit): MessageInitShape<typeof JobExitSchema> {
   return { ...exit, at: timestampFromMs(at) };
+}
+
+export function dumped({ checkpoint: made, frozenUs, image }: Dumped) {
+  return { checkpoint: made && checkpoint(made), frozenUs: BigInt(Math.round(frozenUs)), image };
 }
 
 export function checkpoint(record: CheckpointRecord): MessageInitShape<typeof CheckpointSchema> {
@@ -87,10 +95,10 @@ export function processInfo(info: ProcessInfo): MessageInitShape<typeof ProcessI
 export function containerInfo(
   info: Queried["containers"][number],
 ): MessageInitShape<typeof ContainerInfoSchema> {
-  const { id, root, bundle, pid, status, rootfs, image, owner, createdAt, jid } = info;
+  const { type, id, root, bundle, containerd, pid, status, rootfs, image, owner, createdAt, jid } = info;
   return {
     ...{ pid, status, rootfs, image, jid },
-    container: { type: "runc", id, root, bundle },
+    container: containerMessage(type, { id, root, bundle, containerd }),
     namespaces: Object.fromEntries(info.namespaces.map(({ type, name }) => [type, name])),
     cgroups: Object.fromEntries(info.cgroups.map(({ controller, path }) => [controller, path])),
     owner: owner?.kind ?? "",

@@ -37,7 +37,8 @@ export function loggedEngine(engine: Engine, log: RpcLog): Engine {
         options.caller,
         `dump of ${nameOf(options.target)}`,
         engine.dump(options),
-        ({ checkpoint, profile }) => `${checkpoint.path} in ${Math.round(profile.totalMs)} ms`,
+        ({ checkpoint, image, profile }) =>
+          `${checkpoint?.path ?? `image ${image}`} in ${Math.round(profile.totalMs)} ms`,
       ),
     restore: (options) =>
       logged(
@@ -63,13 +64,15 @@ function nameOf(what: Target | ManageOptions["target"] | RestoreOptions["source"
   if ("jid" in what) return `job ${what.jid}`;
   if ("pid" in what) return `process ${what.pid}`;
   if ("path" in what) return what.path;
-  const { type, id, root } = what.container;
-  return `${type} container ${id}${root === undefined ? "" : ` in ${root}`}`;
+  const { type, id, root, namespace } = what.container;
+  const where = root ?? namespace;
+  return `${type} container ${id}${where === undefined ? "" : ` in ${where}`}`;
 }
 
-/** A process's words stay out of it; a container has none, and its bundle tells it. */
+/** A process's words stay out of it; what a container is made of tells enough. */
 function runOf({ type, container }: RunOptions): string {
-  return container?.bundle === undefined ? "run" : `run of ${type} bundle ${container.bundle}`;
+  const made = container?.bundle ?? container?.image ?? container?.rootfs;
+  return made === undefined ? "run" : `run of ${type} ${made}`;
 }
 
 function started({ jid, container, process }: JobView): string {

@@ -30,7 +30,7 @@ import {
   type VerifyCheckpointRequest,
   type WatchOperationRequest,
 } from "../gen/cedana/daemon/v1/daemon_pb.ts";
-import { containerChoices, containerRef, containersRef } from "./containers.ts";
+import { containerChoices, containerDump, containerRef, containersRef } from "./containers.ts";
 import * as is from "./validate.ts";
 
 /** What a request says, without what the connection says: who calls, and whether they still wait. */
@@ -40,7 +40,7 @@ const SIGKILL = 9;
 const highestSignal = 64;
 const defaultUmask = 0o022;
 const maxTargets = 1024;
-const queried = ["process", "runc"] as const;
+const queried = ["process", "runc", "containerd"] as const;
 
 export function target(message: TargetMessage | undefined, field = "target"): Target {
   switch (message?.target.case) {
@@ -65,6 +65,7 @@ export function dump(request: DumpRequest): Said<DumpOptions> {
     streams: request.streams,
     async: request.async,
     criu: criu(request.criu),
+    container: containerDump(request.container),
     operation: is.optional(request.operation, (id) => is.uuid("operation", id)),
   };
 }
@@ -113,14 +114,17 @@ export function verify({ source, operation }: VerifyCheckpointRequest): Said<Ver
 export function run(request: RunRequest): Said<RunOptions> {
   const type = is.runtimeType("type", request.type);
   const container = containerChoices(request.container);
+  if (container !== undefined && (container.type ?? type) !== type)
+    throw is.invalid("container.container.type", `must be ${type}`);
   if (type === "runc") checkNoProgram(request, container);
-  else if (container !== undefined) throw is.invalid("container", "goes with type runc");
+  else if (type === "containerd") checkFileSystem(container);
+  else if (container !== undefined) throw is.invalid("container", "goes with type runc or containerd");
   else if ((request.args[0] ?? "") === "") throw is.invalid("args", "must begin with a command");
   return {
     type,
     args: is.list("args", request.args),
     env: is.list("env", request.env, is.variable),
-    cwd: is.optional(request.cwd, (cwd) => is.absolutePath("cwd", cwd)) ?? "/",
+    cwd: is.optional(request.cwd, (cwd) => is.absolutePath("cwd", cwd)) ?? (type === "containerd" ? "" : "/"),
     jid: is.optional(request.jid, (jid) => is.jid("jid", jid)),
     asRoot: request.asRoot,
     output: output(request.stdio, request.log) ?? { kind: "log" },
@@ -139,6 +143,11 @@ function checkNoProgram({ args, env, cwd, tty }: RunRequest, container: RunOptio
   for (const [field, isGiven] of Object.entries(given)) {
     if (isGiven) throw is.invalid(field, "is for the bundle's config.json to say");
   }
+}
+
+function checkFileSystem(container: RunOptions["container"]): void {
+  if ((container?.image === undefined) === (container?.rootfs === undefined))
+    throw is.invalid("container", "must name an image or a rootfs, and not both");
 }
 
 export function manage(request: ManageRequest): Said<ManageOptions> {
@@ -185,7 +194,8 @@ export function query(request: QueryRequest): Said<QueryOptions> {
 
 function queriedProcess(message: TargetMessage, field: string): Target {
   const named = target(message, field);
-  if ("container" in named) throw is.invalid(field, "must name a pid or a jid: containers are of type runc");
+  if ("container" in named)
+    throw is.invalid(field, "must name a pid or a jid: containers are of type runc or containerd");
   return named;
 }
 

@@ -13,15 +13,8 @@ import * as is from "./validate.ts";
 export function daemonService(engine: Engine, draining: AbortSignal): ServiceImpl<typeof DaemonService> {
   return {
     async dump(request, context) {
-      const { checkpoint, frozenUs, profile } = await engine.dump({
-        ...asked.dump(request),
-        ...from(context),
-      });
-      return {
-        checkpoint: answer.checkpoint(checkpoint),
-        frozenUs: BigInt(Math.round(frozenUs)),
-        profile: answer.profile(request.profiling, profile),
-      };
+      const { profile, ...dumped } = await engine.dump({ ...asked.dump(request), ...from(context) });
+      return { ...answer.dumped(dumped), profile: answer.profile(request.profiling, profile) };
     },
     async restore(request, context) {
       const { job, profile } = await engine.restore({ ...asked.restore(request), ...from(context) });

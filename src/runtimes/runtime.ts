@@ -1,5 +1,5 @@
 /** What a type of job must say of itself. A verb that is left out is answered with "not supported by <type>". */
-import type { ManifestContainer, ManifestStdio } from "../archive/manifest.ts";
+import type { ManifestContainer, ManifestContainerd, ManifestStdio } from "../archive/manifest.ts";
 import type { DumpChoices } from "../criu/session.ts";
 import type { RuncContainer } from "../runc/containers.ts";
 
@@ -37,6 +37,8 @@ export interface ContainerFacts {
 export interface DumpAsked {
   /** Whose init the root of the tree is. */
   container?: RuncContainer;
+  /** What containerd knows of it. */
+  containerd?: ManifestContainerd;
   /** Established connections are to survive. */
   tcpEstablished?: boolean;
 }

@@ -3,14 +3,15 @@ import type { DumpRequestSchema, DumpResponse } from "../../gen/cedana/daemon/v1
 import type { Checkpoint } from "../../gen/cedana/daemon/v1/job_pb.ts";
 import { usageError } from "../argv/usage.ts";
 import { type Call, defineCommand, defineGroup, type Values } from "../command.ts";
-import { containerArgument, rootFlag } from "../container_flags.ts";
+import { containerArgument, containerdFlags, rootFlag } from "../container_flags.ts";
 import { configOf, present } from "../context.ts";
 import { dumpFlags, jobArgument, pidArgument } from "../flags.ts";
 import { placeOf } from "../place.ts";
-import { laterCommands, notSupported, refuseGiven } from "../unsupported.ts";
+import { notSupported, refuseGiven } from "../unsupported.ts";
 
 type DumpCall = Call & { args: Values<typeof dumpFlags> };
 type Target = MessageInitShape<typeof DumpRequestSchema>["target"];
+type Layer = MessageInitShape<typeof DumpRequestSchema>["container"];
 
 const dumpProcess = defineCommand({
   meta: {
@@ -54,6 +55,62 @@ const dumpRunc = defineCommand({
   },
 });
 
+/** What is taken of containerd's container beside its processes. */
+const layerFlags = {
+  image: {
+    type: "string",
+    valueHint: "NAME",
+    description: "commit the container's writable layer as an image of this name",
+  },
+  rootfs: { type: "boolean", description: "commit it, as an image of a name of our choosing" },
+  "rootfs-only": { type: "boolean", description: "commit it, and leave the processes alone" },
+} as const;
+
+const dumpContainerd = defineCommand({
+  meta: {
+    name: "containerd",
+    description: "Checkpoint a container of containerd's, whoever started it",
+    examples: [
+      "cedana dump containerd web --dir /tmp",
+      "cedana dump containerd web --namespace k8s.io --leave-running",
+      "cedana dump containerd web --image registry.local/web:stopped",
+      "cedana dump containerd -i registry.local/web:stopped -p web",
+    ],
+    notes: "A container may be named by a beginning of its id that no other has.",
+  },
+  args: {
+    container: { ...containerArgument, description: "container to checkpoint" },
+    id: {
+      type: "string",
+      alias: "p",
+      valueHint: "ID",
+      description: "the older way to name the container, with -i for the image",
+    },
+    ...containerdFlags,
+    ...layerFlags,
+    image: { ...layerFlags.image, alias: "i" },
+    ...dumpFlags,
+  },
+  async run(call) {
+    const { container, id, namespace, address, image } = call.args;
+    if (container !== undefined && id !== undefined) {
+      throw usageError(`"${container}" and --id both name a container: give one`, call.path);
+    }
+    const named = container ?? id;
+    if (named === undefined || named === "") throw usageError("ID is missing", call.path);
+    if (image === "") throw usageError("--image must not be empty", call.path);
+    const { containerTarget } = await import("../containers.ts");
+    const place = { type: "containerd", id: named, namespace, address } as const;
+    return dump(call, containerTarget(place), layerOf(call.args));
+  },
+});
+
+function layerOf(args: Partial<Values<typeof layerFlags>>) {
+  const { image, rootfs, "rootfs-only": rootfsOnly } = args;
+  if (image === undefined && !rootfs && !rootfsOnly) return undefined;
+  return { rootfs: rootfs === true, rootfsOnly: rootfsOnly === true, image };
+}
+
 const dumpJob = defineCommand({
   meta: {
     name: "job",
@@ -66,26 +123,27 @@ const dumpJob = defineCommand({
   args: {
     job: { ...jobArgument, required: true, description: "job to checkpoint" },
     ...dumpFlags,
+    ...layerFlags,
     root: { ...rootFlag.root, description: "known of a job: not to be given" },
   },
   async run(call) {
     const { job, root } = call.args;
     if (root !== undefined) throw notSupported("--root of a job", "leave it out: a job knows its container");
-    return dump(call, (await import("../requests.ts")).jobTarget(job));
+    return dump(call, (await import("../requests.ts")).jobTarget(job), layerOf(call.args));
   },
 });
 
 export const dumpGroup = defineGroup(
   { name: "dump", description: "Checkpoint a process, container or job" },
-  [dumpProcess, dumpRunc, dumpJob, ...laterCommands("dump")],
+  [dumpProcess, dumpRunc, dumpContainerd, dumpJob],
 );
 
-async function dump(call: DumpCall, target: Target): Promise<number> {
+async function dump(call: DumpCall, target: Target, container?: Layer): Promise<number> {
   const { args } = call;
   refuseGiven({ "gpu-freeze-type": args["gpu-freeze-type"] });
   const { criuOf } = await import("../requests.ts");
   const request = {
-    target,
+    ...{ target, container },
     dir: args.dir === undefined ? "" : placeOf(args.dir),
     name: args.name,
     compression: args.compression,
@@ -114,14 +172,24 @@ async function report(call: DumpCall, response: DumpResponse): Promise<void> {
   const { size } = await import("../render/size.ts");
   const { duration } = await import("../render/profile.ts");
   const { answered } = await import("../requests.ts");
-  const { profile, frozenUs } = response;
-  const checkpoint = answered(response.checkpoint, "checkpoint");
+  const { profile, frozenUs, image } = response;
   writeResultFile(call.args["result-file"], response);
   reportProfile(call, configOf(call), profile);
+  if (response.checkpoint === undefined && image !== "") {
+    present(call, {
+      json: () => renderJson(response),
+      table: () => `committed the writable layer as image ${image}\n`,
+      quiet: () => `${image}\n`,
+    });
+    return;
+  }
+  const checkpoint = answered(response.checkpoint, "checkpoint");
   const frozen = duration(Number(frozenUs) / 1000, "auto");
   present(call, {
     json: () => renderJson(response),
-    table: () => `dumped ${size(checkpoint.size)}, frozen for ${frozen}, ${whereTo(checkpoint)}\n`,
+    table: () =>
+      `${image && `committed the writable layer as image ${image}\n`}` +
+      `dumped ${size(checkpoint.size)}, frozen for ${frozen}, ${whereTo(checkpoint)}\n`,
     quiet: () => `${checkpoint.path}\n`,
   });
 }

@@ -1,11 +1,11 @@
 import { type Call, type Command, defineCommand, defineGroup } from "../command.ts";
-import { containerArgument, rootFlag } from "../container_flags.ts";
+import { containerArgument, containerdFlags, rootFlag } from "../container_flags.ts";
+import type { Named } from "../containers.ts";
 import { present } from "../context.ts";
 import { jobArgument, pidArgument } from "../flags.ts";
-import { laterCommands } from "../unsupported.ts";
 
 type Verb = "freeze" | "unfreeze";
-type Target = { pid: number } | { jid: string } | { id: string; root?: string };
+type Target = { pid: number } | { jid: string } | (Named & { id: string });
 
 const what = {
   freeze: { does: "Stop", done: "froze", description: "Stop every process of a tree until unfreeze" },
@@ -37,7 +37,22 @@ function group(verb: Verb): Command {
     args: { container: { ...containerArgument, required: true, description: "the container" }, ...rootFlag },
     run: (call) => run(verb, call, { id: call.args.container, root: call.args.root }),
   });
-  return defineGroup({ name: verb, description }, [process, runc, job, ...laterCommands(verb)]);
+  const containerd = defineCommand({
+    meta: {
+      name: "containerd",
+      description: `${does} a container of containerd's`,
+      examples: [`cedana ${verb} containerd web`, `cedana ${verb} containerd web --namespace k8s.io`],
+    },
+    args: {
+      container: { ...containerArgument, required: true, description: "the container" },
+      ...containerdFlags,
+    },
+    run: (call) => {
+      const { container: id, namespace, address } = call.args;
+      return run(verb, call, { type: "containerd", id, namespace, address });
+    },
+  });
+  return defineGroup({ name: verb, description }, [process, runc, containerd, job]);
 }
 
 export const freezeGroup = group("freeze");

@@ -3,10 +3,10 @@ import { CedanaError } from "../../errors.ts";
 import type { ContainerSchema, Job } from "../../gen/cedana/daemon/v1/job_pb.ts";
 import { usageError } from "../argv/usage.ts";
 import { type Call, defineCommand, defineGroup, type Values } from "../command.ts";
-import { containerArgument, placeFlags, rootFlag } from "../container_flags.ts";
+import { containerArgument, containerdFlags, placeFlags, rootFlag } from "../container_flags.ts";
 import { present } from "../context.ts";
 import { gpuFlags, jobFlags, pidArgument, pidFileFlag } from "../flags.ts";
-import { laterCommands, refuseGiven } from "../unsupported.ts";
+import { refuseGiven } from "../unsupported.ts";
 
 const managedFlags = { ...jobFlags, ...pidFileFlag } as const;
 
@@ -69,6 +69,33 @@ const manageRunc = defineCommand({
   },
 });
 
+const manageContainerd = defineCommand({
+  meta: {
+    name: "containerd",
+    description: "Make a job of a container of containerd's, whoever started it",
+    examples: [
+      "cedana manage containerd web --jid my_job",
+      "cedana manage containerd web --namespace k8s.io",
+      "cedana manage --upcoming containerd web",
+    ],
+  },
+  args: {
+    container: { ...containerArgument, required: true, description: "container to manage" },
+    ...managedFlags,
+    upcoming: { type: "boolean", description: "wait until it runs; Ctrl+C ends the waiting" },
+    ...containerdFlags,
+    ...gpuFlags,
+  },
+  async run(call) {
+    const { container: id, namespace, address, upcoming } = call.args;
+    const { checkId, containerOf } = await import("../containers.ts");
+    checkId(id, "ID", call.path);
+    if (upcoming && !call.globals.quiet) call.io.err(`waiting until container ${id} runs…\n`);
+    await manage(call, { container: containerOf({ type: "containerd", id, namespace, address }), upcoming });
+    return 0;
+  },
+});
+
 type Managed = { pid: number } | { container: MessageInitShape<typeof ContainerSchema>; upcoming?: boolean };
 type ManageCall = Call & { args: Values<typeof managedFlags & typeof gpuFlags> };
 
@@ -96,5 +123,5 @@ async function manage(call: ManageCall, what: Managed): Promise<Job> {
 export const manageGroup = defineGroup({ name: "manage", description: "Make a job of what runs already" }, [
   manageProcess,
   manageRunc,
-  ...laterCommands("manage"),
+  manageContainerd,
 ]);

@@ -1,5 +1,6 @@
-import { defineCommand, defineGroup } from "../command.ts";
-import { containerArgument, rootFlag } from "../container_flags.ts";
+import { type Call, defineCommand, defineGroup } from "../command.ts";
+import { containerArgument, containerdFlags, rootFlag } from "../container_flags.ts";
+import type { Named } from "../containers.ts";
 import { present } from "../context.ts";
 import { pidArgument } from "../flags.ts";
 import { laterCommands } from "../unsupported.ts";
@@ -58,27 +59,63 @@ const queryRunc = defineCommand({
     inspect: { ...detailFlags.inspect, description: "with open files and mappings of their processes" },
   },
   async run(call) {
-    const { containers: ids, root, tree, inspect } = call.args;
-    const { checkId, containerTarget } = await import("../containers.ts");
-    for (const id of ids) checkId(id, "ID", call.path);
-    const targets = (ids.length === 0 ? [""] : ids).map((id) => containerTarget({ id, root }));
-    const { withDaemon } = await import("../session.ts");
-    await withDaemon(call, async (daemon) => {
-      const { renderContainers } = await import("../render/containers.ts");
-      const { renderJson } = await import("../render/json.ts");
-      const response = await daemon.query({ type: "runc", targets, tree, inspect });
-      present(call, {
-        json: () => renderJson(response),
-        table: () => renderContainers(response, { tree: tree === true, inspect: inspect === true }),
-        quiet: () => response.containers.map(({ container }) => `${container?.id ?? ""}\n`).join(""),
-      });
-    });
-    return 0;
+    const { containers: ids, root } = call.args;
+    return queryContainers(call, ids, { type: "runc", root });
   },
 });
+
+const queryContainerd = defineCommand({
+  meta: {
+    name: "containerd",
+    description: "Describe containers of containerd's, whoever made them",
+    examples: [
+      "cedana query containerd",
+      "cedana query containerd web --tree",
+      "cedana query containerd --namespace k8s.io --format json",
+    ],
+  },
+  args: {
+    containers: {
+      ...containerArgument,
+      repeatable: true,
+      description: "containers to describe (default: all of the namespace)",
+    },
+    ...containerdFlags,
+    tree: { ...detailFlags.tree, description: "with their processes" },
+    inspect: { ...detailFlags.inspect, description: "with open files and mappings of their processes" },
+  },
+  async run(call) {
+    const { containers: ids, namespace, address } = call.args;
+    return queryContainers(call, ids, { type: "containerd", namespace, address });
+  },
+});
+
+async function queryContainers(
+  call: Call & { args: { tree?: boolean; inspect?: boolean } },
+  ids: string[],
+  place: Named & { type: string },
+): Promise<number> {
+  const { tree = false, inspect = false } = call.args;
+  const { checkId, containerTarget } = await import("../containers.ts");
+  for (const id of ids) checkId(id, "ID", call.path);
+  const targets = (ids.length === 0 ? [""] : ids).map((id) => containerTarget({ ...place, id }));
+  const { withDaemon } = await import("../session.ts");
+  await withDaemon(call, async (daemon) => {
+    const { renderContainers } = await import("../render/containers.ts");
+    const { renderJson } = await import("../render/json.ts");
+    const response = await daemon.query({ type: place.type, targets, tree, inspect });
+    present(call, {
+      json: () => renderJson(response),
+      table: () => renderContainers(response, { tree, inspect }),
+      quiet: () => response.containers.map(({ container }) => `${container?.id ?? ""}\n`).join(""),
+    });
+  });
+  return 0;
+}
 
 export const queryGroup = defineGroup({ name: "query", description: "Describe what runs" }, [
   queryProcess,
   queryRunc,
+  queryContainerd,
   ...laterCommands("query", ["k8s"]),
 ]);

@@ -72,7 +72,7 @@ const restoreKnown = defineCommand({
 
 export const restoreGroup = defineGroup(
   { name: "restore", description: "Restore a process, container or job" },
-  [restoreProcess, restoreRunc, restoreKnown, ...laterCommands("restore")],
+  [restoreProcess, restoreRunc, restoreKnown, ...laterCommands("restore", ["containerd"])],
 );
 
 async function checkpointAt(daemon: DaemonClient, jid: string, path: string): Promise<string> {

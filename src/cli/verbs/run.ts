@@ -65,7 +65,7 @@ export const exec = defineCommand({
 export const runGroup = defineGroup({ name: "run", description: "Start a job" }, [
   runProcess,
   runRunc,
-  ...laterCommands("run"),
+  ...laterCommands("run", ["containerd"]),
 ]);
 
 type RunCall = Call & { args: Values<typeof runArgs> };

@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file cedana/daemon/v1/daemon.proto.
  */
 export const file_cedana_daemon_v1_daemon: GenFile = /*@__PURE__*/
-  fileDesc("Ch1jZWRhbmEvZGFlbW9uL3YxL2RhZW1vbi5wcm90bxIQY2VkYW5hLmRhZW1vbi52MSJiCgZUYXJnZXQSDQoDcGlkGAEgASgNSAASDQoDamlkGAIgASgJSAASMAoJY29udGFpbmVyGAMgASgLMhsuY2VkYW5hLmRhZW1vbi52MS5Db250YWluZXJIAEIICgZ0YXJnZXQi2wEKC0NyaXVPcHRpb25zEhcKD3RjcF9lc3RhYmxpc2hlZBgBIAEoCBIRCgl0Y3BfY2xvc2UYAiABKAgSFgoOc2tpcF9pbl9mbGlnaHQYAyABKAgSEgoKZmlsZV9sb2NrcxgEIAEoCBISCgpsaW5rX3JlbWFwGAUgASgIEhYKCXNoZWxsX2pvYhgGIAEoCEgAiAEBEhAKCGV4dGVybmFsGAcgAygJEhUKDWxlYXZlX3N0b3BwZWQYCCABKAgSEQoJY3JpdV9vcHRzGAkgASgJQgwKCl9zaGVsbF9qb2IiqAIKC0R1bXBSZXF1ZXN0EigKBnRhcmdldBgBIAEoCzIYLmNlZGFuYS5kYWVtb24udjEuVGFyZ2V0EgsKA2RpchgCIAEoCRIMCgRuYW1lGAMgASgJEhMKC2NvbXByZXNzaW9uGAQgASgJEhoKDWxlYXZlX3J1bm5pbmcYBSABKAhIAIgBARIrCgRjcml1GAYgASgLMh0uY2VkYW5hLmRhZW1vbi52MS5Dcml1T3B0aW9ucxIRCglwcm9maWxpbmcYByABKAgSEQoJb3BlcmF0aW9uGAggASgJEhQKB3N0cmVhbXMYCSABKA1IAYgBARISCgVhc3luYxgKIAEoCEgCiAEBQhAKDl9sZWF2ZV9ydW5uaW5nQgoKCF9zdHJlYW1zQggKBl9hc3luYyJ/CgxEdW1wUmVzcG9uc2USMAoKY2hlY2twb2ludBgBIAEoCzIcLmNlZGFuYS5kYWVtb24udjEuQ2hlY2twb2ludBIRCglmcm96ZW5fdXMYAiABKAQSKgoHcHJvZmlsZRgDIAEoCzIZLmNlZGFuYS5kYWVtb24udjEuUHJvZmlsZSIqCgxUZXJtaW5hbFNpemUSDAoEcm93cxgBIAEoDRIMCgRjb2xzGAIgASgNItkCCg5SZXN0b3JlUmVxdWVzdBIOCgRwYXRoGAEgASgJSAASDQoDamlkGAIgASgJSAASFQoNY2hlY2twb2ludF9pZBgDIAEoCRImCgVzdGRpbxgEIAEoDjIXLmNlZGFuYS5kYWVtb24udjEuU3RkaW8SCwoDbG9nGAUgASgJEisKBGNyaXUYBiABKAsyHS5jZWRhbmEuZGFlbW9uLnYxLkNyaXVPcHRpb25zEjAKCHRlcm1pbmFsGAcgASgLMh4uY2VkYW5hLmRhZW1vbi52MS5UZXJtaW5hbFNpemUSEQoJcHJvZmlsaW5nGAggASgIEhYKDmF0dGFjaF9mb2xsb3dzGAkgASgIEhEKCW9wZXJhdGlvbhgKIAEoCRI1Cgljb250YWluZXIYCyABKAsyIi5jZWRhbmEuZGFlbW9uLnYxLkNvbnRhaW5lck9wdGlvbnNCCAoGc291cmNlImEKD1Jlc3RvcmVSZXNwb25zZRIiCgNqb2IYASABKAsyFS5jZWRhbmEuZGFlbW9uLnYxLkpvYhIqCgdwcm9maWxlGAIgASgLMhkuY2VkYW5hLmRhZW1vbi52MS5Qcm9maWxlIioKFVdhdGNoT3BlcmF0aW9uUmVxdWVzdBIRCglvcGVyYXRpb24YASABKAkiUAoWV2F0Y2hPcGVyYXRpb25SZXNwb25zZRINCgVwaGFzZRgBIAEoCRISCgpieXRlc19kb25lGAIgASgEEhMKC2J5dGVzX3RvdGFsGAMgASgEIisKFkNhbmNlbE9wZXJhdGlvblJlcXVlc3QSEQoJb3BlcmF0aW9uGAEgASgJIhkKF0NhbmNlbE9wZXJhdGlvblJlc3BvbnNlIjkKDUZyZWV6ZVJlcXVlc3QSKAoGdGFyZ2V0GAEgASgLMhguY2VkYW5hLmRhZW1vbi52MS5UYXJnZXQiHgoORnJlZXplUmVzcG9uc2USDAoEcGlkcxgBIAMoDSI7Cg9VbmZyZWV6ZVJlcXVlc3QSKAoGdGFyZ2V0GAEgASgLMhguY2VkYW5hLmRhZW1vbi52MS5UYXJnZXQiIAoQVW5mcmVlemVSZXNwb25zZRIMCgRwaWRzGAEgAygNIoQBChBDb250YWluZXJPcHRpb25zEi4KCWNvbnRhaW5lchgBIAEoCzIbLmNlZGFuYS5kYWVtb24udjEuQ29udGFpbmVyEhAKCG5vX3Bpdm90GAIgASgIEhYKDm5vX25ld19rZXlyaW5nGAMgASgIEhYKDnN5c3RlbWRfY2dyb3VwGAQgASgIItQCCgpSdW5SZXF1ZXN0EgwKBHR5cGUYASABKAkSDAoEYXJncxgCIAMoCRILCgNlbnYYAyADKAkSCwoDY3dkGAQgASgJEgsKA2ppZBgFIAEoCRIPCgdhc19yb290GAYgASgIEiYKBXN0ZGlvGAcgASgOMhcuY2VkYW5hLmRhZW1vbi52MS5TdGRpbxILCgNsb2cYCCABKAkSCwoDdHR5GAkgASgIEjAKCHRlcm1pbmFsGAogASgLMh4uY2VkYW5hLmRhZW1vbi52MS5UZXJtaW5hbFNpemUSEgoFdW1hc2sYCyABKA1IAIgBARIRCglwcm9maWxpbmcYDCABKAgSFgoOYXR0YWNoX2ZvbGxvd3MYDSABKAgSNQoJY29udGFpbmVyGA4gASgLMiIuY2VkYW5hLmRhZW1vbi52MS5Db250YWluZXJPcHRpb25zQggKBl91bWFzayJdCgtSdW5SZXNwb25zZRIiCgNqb2IYASABKAsyFS5jZWRhbmEuZGFlbW9uLnYxLkpvYhIqCgdwcm9maWxlGAIgASgLMhkuY2VkYW5hLmRhZW1vbi52MS5Qcm9maWxlImsKDU1hbmFnZVJlcXVlc3QSCwoDcGlkGAEgASgNEgsKA2ppZBgCIAEoCRIQCgh1cGNvbWluZxgDIAEoCBIuCgljb250YWluZXIYBCABKAsyGy5jZWRhbmEuZGFlbW9uLnYxLkNvbnRhaW5lciI0Cg5NYW5hZ2VSZXNwb25zZRIiCgNqb2IYASABKAsyFS5jZWRhbmEuZGFlbW9uLnYxLkpvYiKiAQoNQXR0YWNoUmVxdWVzdBIuCgVzdGFydBgBIAEoCzIdLmNlZGFuYS5kYWVtb24udjEuQXR0YWNoU3RhcnRIABIPCgVzdGRpbhgCIAEoDEgAEhMKCXN0ZGluX2VvZhgDIAEoCEgAEjAKBnJlc2l6ZRgEIAEoCzIeLmNlZGFuYS5kYWVtb24udjEuVGVybWluYWxTaXplSABCCQoHbWVzc2FnZSJ7CgtBdHRhY2hTdGFydBIoCgZ0YXJnZXQYASABKAsyGC5jZWRhbmEuZGFlbW9uLnYxLlRhcmdldBIQCghub19zdGRpbhgCIAEoCBIwCgh0ZXJtaW5hbBgDIAEoCzIeLmNlZGFuYS5kYWVtb24udjEuVGVybWluYWxTaXplIp4BCg5BdHRhY2hSZXNwb25zZRIyCgdzdGFydGVkGAEgASgLMh8uY2VkYW5hLmRhZW1vbi52MS5BdHRhY2hTdGFydGVkSAASEAoGc3Rkb3V0GAIgASgMSAASEAoGc3RkZXJyGAMgASgMSAASKQoEZXhpdBgEIAEoCzIZLmNlZGFuYS5kYWVtb24udjEuSm9iRXhpdEgAQgkKB21lc3NhZ2UiKQoNQXR0YWNoU3RhcnRlZBILCgNqaWQYASABKAkSCwoDdHR5GAIgASgIIjYKCkdldFJlcXVlc3QSKAoGdGFyZ2V0GAEgASgLMhguY2VkYW5hLmRhZW1vbi52MS5UYXJnZXQiMQoLR2V0UmVzcG9uc2USIgoDam9iGAEgASgLMhUuY2VkYW5hLmRhZW1vbi52MS5Kb2IiGgoLTGlzdFJlcXVlc3QSCwoDYWxsGAEgASgIIjMKDExpc3RSZXNwb25zZRIjCgRqb2JzGAEgAygLMhUuY2VkYW5hLmRhZW1vbi52MS5Kb2IiOAoLS2lsbFJlcXVlc3QSDAoEamlkcxgBIAMoCRILCgNhbGwYAiABKAgSDgoGc2lnbmFsGAMgASgNIhwKDEtpbGxSZXNwb25zZRIMCgRqaWRzGAEgAygJIj8KDURlbGV0ZVJlcXVlc3QSDAoEamlkcxgBIAMoCRILCgNhbGwYAiABKAgSEwoLY2hlY2twb2ludHMYAyABKAgiHgoORGVsZXRlUmVzcG9uc2USDAoEamlkcxgBIAMoCSIzChRHZXRDaGVja3BvaW50UmVxdWVzdBIKCgJpZBgBIAEoCRIPCgdpbnNwZWN0GAIgASgIIn8KFUdldENoZWNrcG9pbnRSZXNwb25zZRIwCgpjaGVja3BvaW50GAEgASgLMhwuY2VkYW5hLmRhZW1vbi52MS5DaGVja3BvaW50EjQKB2NvbnRlbnQYAiABKAsyIy5jZWRhbmEuZGFlbW9uLnYxLkNoZWNrcG9pbnRDb250ZW50IksKEUNoZWNrcG9pbnRDb250ZW50EjYKCXByb2Nlc3NlcxgBIAMoCzIjLmNlZGFuYS5kYWVtb24udjEuQ2hlY2twb2ludFByb2Nlc3MioAIKEUNoZWNrcG9pbnRQcm9jZXNzEgsKA3BpZBgBIAEoDRIMCgRwcGlkGAIgASgNEgwKBHBnaWQYAyABKA0SCwoDc2lkGAQgASgNEg8KB3RocmVhZHMYBSADKA0SDAoEY29tbRgGIAEoCRINCgVzdGF0ZRgHIAEoCRILCgN1aWQYCCABKA0SCwoDZ2lkGAkgASgNEgsKA2V4ZRgKIAEoCRILCgNjd2QYCyABKAkSNQoIbWFwcGluZ3MYDCADKAsyIy5jZWRhbmEuZGFlbW9uLnYxLkNoZWNrcG9pbnRNYXBwaW5nEi8KBWZpbGVzGA0gAygLMiAuY2VkYW5hLmRhZW1vbi52MS5DaGVja3BvaW50RmlsZRILCgNyc3MYDiABKAQiXwoRQ2hlY2twb2ludE1hcHBpbmcSDQoFc3RhcnQYASABKAQSCwoDZW5kGAIgASgEEhMKC3Blcm1pc3Npb25zGAMgASgJEgwKBHBhdGgYBCABKAkSCwoDcnNzGAUgASgEIngKDkNoZWNrcG9pbnRGaWxlEgoKAmZkGAEgASgNEgwKBHR5cGUYAiABKAkSDAoEbmFtZRgDIAEoCRIQCghwb3NpdGlvbhgEIAEoBBINCgVzdGF0ZRgFIAEoCRINCgVsb2NhbBgGIAEoCRIOCgZyZW1vdGUYByABKAkiJQoWTGlzdENoZWNrcG9pbnRzUmVxdWVzdBILCgNqaWQYASABKAkiTAoXTGlzdENoZWNrcG9pbnRzUmVzcG9uc2USMQoLY2hlY2twb2ludHMYASADKAsyHC5jZWRhbmEuZGFlbW9uLnYxLkNoZWNrcG9pbnQiJQoXRGVsZXRlQ2hlY2twb2ludFJlcXVlc3QSCgoCaWQYASABKAkiTAoYRGVsZXRlQ2hlY2twb2ludFJlc3BvbnNlEjAKCmNoZWNrcG9pbnQYASABKAsyHC5jZWRhbmEuZGFlbW9uLnYxLkNoZWNrcG9pbnQiVAoXVmVyaWZ5Q2hlY2twb2ludFJlcXVlc3QSDAoCaWQYASABKAlIABIOCgRwYXRoGAIgASgJSAASEQoJb3BlcmF0aW9uGAMgASgJQggKBnNvdXJjZSJGChhWZXJpZnlDaGVja3BvaW50UmVzcG9uc2USDAoEcGF0aBgBIAEoCRINCgVmaWxlcxgCIAEoBBINCgVieXRlcxgDIAEoBCIkChZSZXRyeUNoZWNrcG9pbnRSZXF1ZXN0EgoKAmlkGAEgASgJIksKF1JldHJ5Q2hlY2twb2ludFJlc3BvbnNlEjAKCmNoZWNrcG9pbnQYASABKAsyHC5jZWRhbmEuZGFlbW9uLnYxLkNoZWNrcG9pbnQiZgoMUXVlcnlSZXF1ZXN0EgwKBHR5cGUYASABKAkSKQoHdGFyZ2V0cxgCIAMoCzIYLmNlZGFuYS5kYWVtb24udjEuVGFyZ2V0EgwKBHRyZWUYAyABKAgSDwoHaW5zcGVjdBgEIAEoCCJ2Cg1RdWVyeVJlc3BvbnNlEjAKCXByb2Nlc3NlcxgBIAMoCzIdLmNlZGFuYS5kYWVtb24udjEuUHJvY2Vzc0luZm8SMwoKY29udGFpbmVycxgCIAMoCzIfLmNlZGFuYS5kYWVtb24udjEuQ29udGFpbmVySW5mbyKuAwoNQ29udGFpbmVySW5mbxIuCgljb250YWluZXIYASABKAsyGy5jZWRhbmEuZGFlbW9uLnYxLkNvbnRhaW5lchILCgNwaWQYAiABKA0SDgoGc3RhdHVzGAMgASgJEg4KBnJvb3RmcxgEIAEoCRINCgVpbWFnZRgFIAEoCRJDCgpuYW1lc3BhY2VzGAYgAygLMi8uY2VkYW5hLmRhZW1vbi52MS5Db250YWluZXJJbmZvLk5hbWVzcGFjZXNFbnRyeRI9CgdjZ3JvdXBzGAcgAygLMiwuY2VkYW5hLmRhZW1vbi52MS5Db250YWluZXJJbmZvLkNncm91cHNFbnRyeRINCgVvd25lchgIIAEoCRIuCgpjcmVhdGVkX2F0GAkgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBILCgNqaWQYCiABKAkaMQoPTmFtZXNwYWNlc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEaLgoMQ2dyb3Vwc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEikwMKC1Byb2Nlc3NJbmZvEgsKA3BpZBgBIAEoDRIMCgRwcGlkGAIgASgNEgwKBHBnaWQYAyABKA0SCwoDc2lkGAQgASgNEgwKBGNvbW0YBSABKAkSDAoEYXJncxgGIAMoCRIOCgZzdGF0dXMYByABKAkSCwoDdWlkGAggASgNEgsKA2dpZBgJIAEoDRILCgNleGUYCiABKAkSCwoDY3dkGAsgASgJEgwKBHJvb3QYDCABKAkSDwoHdGhyZWFkcxgNIAEoDRILCgNyc3MYDiABKAQSLgoKc3RhcnRlZF9hdBgPIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEgoKbmFtZXNwYWNlcxgQIAMoCRIPCgdjZ3JvdXBzGBEgAygJEgsKA2ppZBgSIAEoCRIpCgVmaWxlcxgTIAMoCzIaLmNlZGFuYS5kYWVtb24udjEuT3BlbkZpbGUSNQoIbWFwcGluZ3MYFCADKAsyIy5jZWRhbmEuZGFlbW9uLnYxLkNoZWNrcG9pbnRNYXBwaW5nIiYKCE9wZW5GaWxlEgoKAmZkGAEgASgNEg4KBnRhcmdldBgCIAEoCSIiChJIZWFsdGhDaGVja1JlcXVlc3QSDAoEZnVsbBgBIAEoCCJHChNIZWFsdGhDaGVja1Jlc3BvbnNlEjAKBWl0ZW1zGAEgAygLMiEuY2VkYW5hLmRhZW1vbi52MS5IZWFsdGhDaGVja0l0ZW0igQEKD0hlYWx0aENoZWNrSXRlbRIRCgljb21wb25lbnQYASABKAkSDAoEbmFtZRgCIAEoCRINCgV2YWx1ZRgDIAEoCRIuCgZzdGF0dXMYBCABKA4yHi5jZWRhbmEuZGFlbW9uLnYxLkhlYWx0aFN0YXR1cxIOCgZyZW1lZHkYBSABKAkqQwoFU3RkaW8SFQoRU1RESU9fVU5TUEVDSUZJRUQQABINCglTVERJT19MT0cQARIUChBTVERJT19BVFRBQ0hBQkxFEAIqeQoMSGVhbHRoU3RhdHVzEh0KGUhFQUxUSF9TVEFUVVNfVU5TUEVDSUZJRUQQABIUChBIRUFMVEhfU1RBVFVTX09LEAESGQoVSEVBTFRIX1NUQVRVU19XQVJOSU5HEAISGQoVSEVBTFRIX1NUQVRVU19GQUlMVVJFEAMyxA0KDURhZW1vblNlcnZpY2USRQoERHVtcBIdLmNlZGFuYS5kYWVtb24udjEuRHVtcFJlcXVlc3QaHi5jZWRhbmEuZGFlbW9uLnYxLkR1bXBSZXNwb25zZRJOCgdSZXN0b3JlEiAuY2VkYW5hLmRhZW1vbi52MS5SZXN0b3JlUmVxdWVzdBohLmNlZGFuYS5kYWVtb24udjEuUmVzdG9yZVJlc3BvbnNlEmUKDldhdGNoT3BlcmF0aW9uEicuY2VkYW5hLmRhZW1vbi52MS5XYXRjaE9wZXJhdGlvblJlcXVlc3QaKC5jZWRhbmEuZGFlbW9uLnYxLldhdGNoT3BlcmF0aW9uUmVzcG9uc2UwARJmCg9DYW5jZWxPcGVyYXRpb24SKC5jZWRhbmEuZGFlbW9uLnYxLkNhbmNlbE9wZXJhdGlvblJlcXVlc3QaKS5jZWRhbmEuZGFlbW9uLnYxLkNhbmNlbE9wZXJhdGlvblJlc3BvbnNlEksKBkZyZWV6ZRIfLmNlZGFuYS5kYWVtb24udjEuRnJlZXplUmVxdWVzdBogLmNlZGFuYS5kYWVtb24udjEuRnJlZXplUmVzcG9uc2USUQoIVW5mcmVlemUSIS5jZWRhbmEuZGFlbW9uLnYxLlVuZnJlZXplUmVxdWVzdBoiLmNlZGFuYS5kYWVtb24udjEuVW5mcmVlemVSZXNwb25zZRJCCgNSdW4SHC5jZWRhbmEuZGFlbW9uLnYxLlJ1blJlcXVlc3QaHS5jZWRhbmEuZGFlbW9uLnYxLlJ1blJlc3BvbnNlEksKBk1hbmFnZRIfLmNlZGFuYS5kYWVtb24udjEuTWFuYWdlUmVxdWVzdBogLmNlZGFuYS5kYWVtb24udjEuTWFuYWdlUmVzcG9uc2USTwoGQXR0YWNoEh8uY2VkYW5hLmRhZW1vbi52MS5BdHRhY2hSZXF1ZXN0GiAuY2VkYW5hLmRhZW1vbi52MS5BdHRhY2hSZXNwb25zZSgBMAESQgoDR2V0EhwuY2VkYW5hLmRhZW1vbi52MS5HZXRSZXF1ZXN0Gh0uY2VkYW5hLmRhZW1vbi52MS5HZXRSZXNwb25zZRJFCgRMaXN0Eh0uY2VkYW5hLmRhZW1vbi52MS5MaXN0UmVxdWVzdBoeLmNlZGFuYS5kYWVtb24udjEuTGlzdFJlc3BvbnNlEkUKBEtpbGwSHS5jZWRhbmEuZGFlbW9uLnYxLktpbGxSZXF1ZXN0Gh4uY2VkYW5hLmRhZW1vbi52MS5LaWxsUmVzcG9uc2USSwoGRGVsZXRlEh8uY2VkYW5hLmRhZW1vbi52MS5EZWxldGVSZXF1ZXN0GiAuY2VkYW5hLmRhZW1vbi52MS5EZWxldGVSZXNwb25zZRJgCg1HZXRDaGVja3BvaW50EiYuY2VkYW5hLmRhZW1vbi52MS5HZXRDaGVja3BvaW50UmVxdWVzdBonLmNlZGFuYS5kYWVtb24udjEuR2V0Q2hlY2twb2ludFJlc3BvbnNlEmYKD0xpc3RDaGVja3BvaW50cxIoLmNlZGFuYS5kYWVtb24udjEuTGlzdENoZWNrcG9pbnRzUmVxdWVzdBopLmNlZGFuYS5kYWVtb24udjEuTGlzdENoZWNrcG9pbnRzUmVzcG9uc2USaQoQRGVsZXRlQ2hlY2twb2ludBIpLmNlZGFuYS5kYWVtb24udjEuRGVsZXRlQ2hlY2twb2ludFJlcXVlc3QaKi5jZWRhbmEuZGFlbW9uLnYxLkRlbGV0ZUNoZWNrcG9pbnRSZXNwb25zZRJpChBWZXJpZnlDaGVja3BvaW50EikuY2VkYW5hLmRhZW1vbi52MS5WZXJpZnlDaGVja3BvaW50UmVxdWVzdBoqLmNlZGFuYS5kYWVtb24udjEuVmVyaWZ5Q2hlY2twb2ludFJlc3BvbnNlEmYKD1JldHJ5Q2hlY2twb2ludBIoLmNlZGFuYS5kYWVtb24udjEuUmV0cnlDaGVja3BvaW50UmVxdWVzdBopLmNlZGFuYS5kYWVtb24udjEuUmV0cnlDaGVja3BvaW50UmVzcG9uc2USSAoFUXVlcnkSHi5jZWRhbmEuZGFlbW9uLnYxLlF1ZXJ5UmVxdWVzdBofLmNlZGFuYS5kYWVtb24udjEuUXVlcnlSZXNwb25zZRJaCgtIZWFsdGhDaGVjaxIkLmNlZGFuYS5kYWVtb24udjEuSGVhbHRoQ2hlY2tSZXF1ZXN0GiUuY2VkYW5hLmRhZW1vbi52MS5IZWFsdGhDaGVja1Jlc3BvbnNlYgZwcm90bzM", [file_cedana_daemon_v1_job, file_google_protobuf_timestamp]);
+  fileDesc("Ch1jZWRhbmEvZGFlbW9uL3YxL2RhZW1vbi5wcm90bxIQY2VkYW5hLmRhZW1vbi52MSJiCgZUYXJnZXQSDQoDcGlkGAEgASgNSAASDQoDamlkGAIgASgJSAASMAoJY29udGFpbmVyGAMgASgLMhsuY2VkYW5hLmRhZW1vbi52MS5Db250YWluZXJIAEIICgZ0YXJnZXQi2wEKC0NyaXVPcHRpb25zEhcKD3RjcF9lc3RhYmxpc2hlZBgBIAEoCBIRCgl0Y3BfY2xvc2UYAiABKAgSFgoOc2tpcF9pbl9mbGlnaHQYAyABKAgSEgoKZmlsZV9sb2NrcxgEIAEoCBISCgpsaW5rX3JlbWFwGAUgASgIEhYKCXNoZWxsX2pvYhgGIAEoCEgAiAEBEhAKCGV4dGVybmFsGAcgAygJEhUKDWxlYXZlX3N0b3BwZWQYCCABKAgSEQoJY3JpdV9vcHRzGAkgASgJQgwKCl9zaGVsbF9qb2Ii3AIKC0R1bXBSZXF1ZXN0EigKBnRhcmdldBgBIAEoCzIYLmNlZGFuYS5kYWVtb24udjEuVGFyZ2V0EgsKA2RpchgCIAEoCRIMCgRuYW1lGAMgASgJEhMKC2NvbXByZXNzaW9uGAQgASgJEhoKDWxlYXZlX3J1bm5pbmcYBSABKAhIAIgBARIrCgRjcml1GAYgASgLMh0uY2VkYW5hLmRhZW1vbi52MS5Dcml1T3B0aW9ucxIRCglwcm9maWxpbmcYByABKAgSEQoJb3BlcmF0aW9uGAggASgJEhQKB3N0cmVhbXMYCSABKA1IAYgBARISCgVhc3luYxgKIAEoCEgCiAEBEjIKCWNvbnRhaW5lchgLIAEoCzIfLmNlZGFuYS5kYWVtb24udjEuQ29udGFpbmVyRHVtcEIQCg5fbGVhdmVfcnVubmluZ0IKCghfc3RyZWFtc0IICgZfYXN5bmMiQwoNQ29udGFpbmVyRHVtcBIOCgZyb290ZnMYASABKAgSDQoFaW1hZ2UYAiABKAkSEwoLcm9vdGZzX29ubHkYAyABKAgijgEKDER1bXBSZXNwb25zZRIwCgpjaGVja3BvaW50GAEgASgLMhwuY2VkYW5hLmRhZW1vbi52MS5DaGVja3BvaW50EhEKCWZyb3plbl91cxgCIAEoBBIqCgdwcm9maWxlGAMgASgLMhkuY2VkYW5hLmRhZW1vbi52MS5Qcm9maWxlEg0KBWltYWdlGAQgASgJIioKDFRlcm1pbmFsU2l6ZRIMCgRyb3dzGAEgASgNEgwKBGNvbHMYAiABKA0i2QIKDlJlc3RvcmVSZXF1ZXN0Eg4KBHBhdGgYASABKAlIABINCgNqaWQYAiABKAlIABIVCg1jaGVja3BvaW50X2lkGAMgASgJEiYKBXN0ZGlvGAQgASgOMhcuY2VkYW5hLmRhZW1vbi52MS5TdGRpbxILCgNsb2cYBSABKAkSKwoEY3JpdRgGIAEoCzIdLmNlZGFuYS5kYWVtb24udjEuQ3JpdU9wdGlvbnMSMAoIdGVybWluYWwYByABKAsyHi5jZWRhbmEuZGFlbW9uLnYxLlRlcm1pbmFsU2l6ZRIRCglwcm9maWxpbmcYCCABKAgSFgoOYXR0YWNoX2ZvbGxvd3MYCSABKAgSEQoJb3BlcmF0aW9uGAogASgJEjUKCWNvbnRhaW5lchgLIAEoCzIiLmNlZGFuYS5kYWVtb24udjEuQ29udGFpbmVyT3B0aW9uc0IICgZzb3VyY2UiYQoPUmVzdG9yZVJlc3BvbnNlEiIKA2pvYhgBIAEoCzIVLmNlZGFuYS5kYWVtb24udjEuSm9iEioKB3Byb2ZpbGUYAiABKAsyGS5jZWRhbmEuZGFlbW9uLnYxLlByb2ZpbGUiKgoVV2F0Y2hPcGVyYXRpb25SZXF1ZXN0EhEKCW9wZXJhdGlvbhgBIAEoCSJQChZXYXRjaE9wZXJhdGlvblJlc3BvbnNlEg0KBXBoYXNlGAEgASgJEhIKCmJ5dGVzX2RvbmUYAiABKAQSEwoLYnl0ZXNfdG90YWwYAyABKAQiKwoWQ2FuY2VsT3BlcmF0aW9uUmVxdWVzdBIRCglvcGVyYXRpb24YASABKAkiGQoXQ2FuY2VsT3BlcmF0aW9uUmVzcG9uc2UiOQoNRnJlZXplUmVxdWVzdBIoCgZ0YXJnZXQYASABKAsyGC5jZWRhbmEuZGFlbW9uLnYxLlRhcmdldCIeCg5GcmVlemVSZXNwb25zZRIMCgRwaWRzGAEgAygNIjsKD1VuZnJlZXplUmVxdWVzdBIoCgZ0YXJnZXQYASABKAsyGC5jZWRhbmEuZGFlbW9uLnYxLlRhcmdldCIgChBVbmZyZWV6ZVJlc3BvbnNlEgwKBHBpZHMYASADKA0iuAEKEENvbnRhaW5lck9wdGlvbnMSLgoJY29udGFpbmVyGAEgASgLMhsuY2VkYW5hLmRhZW1vbi52MS5Db250YWluZXISEAoIbm9fcGl2b3QYAiABKAgSFgoObm9fbmV3X2tleXJpbmcYAyABKAgSFgoOc3lzdGVtZF9jZ3JvdXAYBCABKAgSDQoFaW1hZ2UYCiABKAkSEwoLc25hcHNob3R0ZXIYCyABKAkSDgoGcm9vdGZzGAwgASgJItQCCgpSdW5SZXF1ZXN0EgwKBHR5cGUYASABKAkSDAoEYXJncxgCIAMoCRILCgNlbnYYAyADKAkSCwoDY3dkGAQgASgJEgsKA2ppZBgFIAEoCRIPCgdhc19yb290GAYgASgIEiYKBXN0ZGlvGAcgASgOMhcuY2VkYW5hLmRhZW1vbi52MS5TdGRpbxILCgNsb2cYCCABKAkSCwoDdHR5GAkgASgIEjAKCHRlcm1pbmFsGAogASgLMh4uY2VkYW5hLmRhZW1vbi52MS5UZXJtaW5hbFNpemUSEgoFdW1hc2sYCyABKA1IAIgBARIRCglwcm9maWxpbmcYDCABKAgSFgoOYXR0YWNoX2ZvbGxvd3MYDSABKAgSNQoJY29udGFpbmVyGA4gASgLMiIuY2VkYW5hLmRhZW1vbi52MS5Db250YWluZXJPcHRpb25zQggKBl91bWFzayJdCgtSdW5SZXNwb25zZRIiCgNqb2IYASABKAsyFS5jZWRhbmEuZGFlbW9uLnYxLkpvYhIqCgdwcm9maWxlGAIgASgLMhkuY2VkYW5hLmRhZW1vbi52MS5Qcm9maWxlImsKDU1hbmFnZVJlcXVlc3QSCwoDcGlkGAEgASgNEgsKA2ppZBgCIAEoCRIQCgh1cGNvbWluZxgDIAEoCBIuCgljb250YWluZXIYBCABKAsyGy5jZWRhbmEuZGFlbW9uLnYxLkNvbnRhaW5lciI0Cg5NYW5hZ2VSZXNwb25zZRIiCgNqb2IYASABKAsyFS5jZWRhbmEuZGFlbW9uLnYxLkpvYiKiAQoNQXR0YWNoUmVxdWVzdBIuCgVzdGFydBgBIAEoCzIdLmNlZGFuYS5kYWVtb24udjEuQXR0YWNoU3RhcnRIABIPCgVzdGRpbhgCIAEoDEgAEhMKCXN0ZGluX2VvZhgDIAEoCEgAEjAKBnJlc2l6ZRgEIAEoCzIeLmNlZGFuYS5kYWVtb24udjEuVGVybWluYWxTaXplSABCCQoHbWVzc2FnZSJ7CgtBdHRhY2hTdGFydBIoCgZ0YXJnZXQYASABKAsyGC5jZWRhbmEuZGFlbW9uLnYxLlRhcmdldBIQCghub19zdGRpbhgCIAEoCBIwCgh0ZXJtaW5hbBgDIAEoCzIeLmNlZGFuYS5kYWVtb24udjEuVGVybWluYWxTaXplIp4BCg5BdHRhY2hSZXNwb25zZRIyCgdzdGFydGVkGAEgASgLMh8uY2VkYW5hLmRhZW1vbi52MS5BdHRhY2hTdGFydGVkSAASEAoGc3Rkb3V0GAIgASgMSAASEAoGc3RkZXJyGAMgASgMSAASKQoEZXhpdBgEIAEoCzIZLmNlZGFuYS5kYWVtb24udjEuSm9iRXhpdEgAQgkKB21lc3NhZ2UiKQoNQXR0YWNoU3RhcnRlZBILCgNqaWQYASABKAkSCwoDdHR5GAIgASgIIjYKCkdldFJlcXVlc3QSKAoGdGFyZ2V0GAEgASgLMhguY2VkYW5hLmRhZW1vbi52MS5UYXJnZXQiMQoLR2V0UmVzcG9uc2USIgoDam9iGAEgASgLMhUuY2VkYW5hLmRhZW1vbi52MS5Kb2IiGgoLTGlzdFJlcXVlc3QSCwoDYWxsGAEgASgIIjMKDExpc3RSZXNwb25zZRIjCgRqb2JzGAEgAygLMhUuY2VkYW5hLmRhZW1vbi52MS5Kb2IiOAoLS2lsbFJlcXVlc3QSDAoEamlkcxgBIAMoCRILCgNhbGwYAiABKAgSDgoGc2lnbmFsGAMgASgNIhwKDEtpbGxSZXNwb25zZRIMCgRqaWRzGAEgAygJIj8KDURlbGV0ZVJlcXVlc3QSDAoEamlkcxgBIAMoCRILCgNhbGwYAiABKAgSEwoLY2hlY2twb2ludHMYAyABKAgiHgoORGVsZXRlUmVzcG9uc2USDAoEamlkcxgBIAMoCSIzChRHZXRDaGVja3BvaW50UmVxdWVzdBIKCgJpZBgBIAEoCRIPCgdpbnNwZWN0GAIgASgIIn8KFUdldENoZWNrcG9pbnRSZXNwb25zZRIwCgpjaGVja3BvaW50GAEgASgLMhwuY2VkYW5hLmRhZW1vbi52MS5DaGVja3BvaW50EjQKB2NvbnRlbnQYAiABKAsyIy5jZWRhbmEuZGFlbW9uLnYxLkNoZWNrcG9pbnRDb250ZW50IksKEUNoZWNrcG9pbnRDb250ZW50EjYKCXByb2Nlc3NlcxgBIAMoCzIjLmNlZGFuYS5kYWVtb24udjEuQ2hlY2twb2ludFByb2Nlc3MioAIKEUNoZWNrcG9pbnRQcm9jZXNzEgsKA3BpZBgBIAEoDRIMCgRwcGlkGAIgASgNEgwKBHBnaWQYAyABKA0SCwoDc2lkGAQgASgNEg8KB3RocmVhZHMYBSADKA0SDAoEY29tbRgGIAEoCRINCgVzdGF0ZRgHIAEoCRILCgN1aWQYCCABKA0SCwoDZ2lkGAkgASgNEgsKA2V4ZRgKIAEoCRILCgNjd2QYCyABKAkSNQoIbWFwcGluZ3MYDCADKAsyIy5jZWRhbmEuZGFlbW9uLnYxLkNoZWNrcG9pbnRNYXBwaW5nEi8KBWZpbGVzGA0gAygLMiAuY2VkYW5hLmRhZW1vbi52MS5DaGVja3BvaW50RmlsZRILCgNyc3MYDiABKAQiXwoRQ2hlY2twb2ludE1hcHBpbmcSDQoFc3RhcnQYASABKAQSCwoDZW5kGAIgASgEEhMKC3Blcm1pc3Npb25zGAMgASgJEgwKBHBhdGgYBCABKAkSCwoDcnNzGAUgASgEIngKDkNoZWNrcG9pbnRGaWxlEgoKAmZkGAEgASgNEgwKBHR5cGUYAiABKAkSDAoEbmFtZRgDIAEoCRIQCghwb3NpdGlvbhgEIAEoBBINCgVzdGF0ZRgFIAEoCRINCgVsb2NhbBgGIAEoCRIOCgZyZW1vdGUYByABKAkiJQoWTGlzdENoZWNrcG9pbnRzUmVxdWVzdBILCgNqaWQYASABKAkiTAoXTGlzdENoZWNrcG9pbnRzUmVzcG9uc2USMQoLY2hlY2twb2ludHMYASADKAsyHC5jZWRhbmEuZGFlbW9uLnYxLkNoZWNrcG9pbnQiJQoXRGVsZXRlQ2hlY2twb2ludFJlcXVlc3QSCgoCaWQYASABKAkiTAoYRGVsZXRlQ2hlY2twb2ludFJlc3BvbnNlEjAKCmNoZWNrcG9pbnQYASABKAsyHC5jZWRhbmEuZGFlbW9uLnYxLkNoZWNrcG9pbnQiVAoXVmVyaWZ5Q2hlY2twb2ludFJlcXVlc3QSDAoCaWQYASABKAlIABIOCgRwYXRoGAIgASgJSAASEQoJb3BlcmF0aW9uGAMgASgJQggKBnNvdXJjZSJGChhWZXJpZnlDaGVja3BvaW50UmVzcG9uc2USDAoEcGF0aBgBIAEoCRINCgVmaWxlcxgCIAEoBBINCgVieXRlcxgDIAEoBCIkChZSZXRyeUNoZWNrcG9pbnRSZXF1ZXN0EgoKAmlkGAEgASgJIksKF1JldHJ5Q2hlY2twb2ludFJlc3BvbnNlEjAKCmNoZWNrcG9pbnQYASABKAsyHC5jZWRhbmEuZGFlbW9uLnYxLkNoZWNrcG9pbnQiZgoMUXVlcnlSZXF1ZXN0EgwKBHR5cGUYASABKAkSKQoHdGFyZ2V0cxgCIAMoCzIYLmNlZGFuYS5kYWVtb24udjEuVGFyZ2V0EgwKBHRyZWUYAyABKAgSDwoHaW5zcGVjdBgEIAEoCCJ2Cg1RdWVyeVJlc3BvbnNlEjAKCXByb2Nlc3NlcxgBIAMoCzIdLmNlZGFuYS5kYWVtb24udjEuUHJvY2Vzc0luZm8SMwoKY29udGFpbmVycxgCIAMoCzIfLmNlZGFuYS5kYWVtb24udjEuQ29udGFpbmVySW5mbyKuAwoNQ29udGFpbmVySW5mbxIuCgljb250YWluZXIYASABKAsyGy5jZWRhbmEuZGFlbW9uLnYxLkNvbnRhaW5lchILCgNwaWQYAiABKA0SDgoGc3RhdHVzGAMgASgJEg4KBnJvb3RmcxgEIAEoCRINCgVpbWFnZRgFIAEoCRJDCgpuYW1lc3BhY2VzGAYgAygLMi8uY2VkYW5hLmRhZW1vbi52MS5Db250YWluZXJJbmZvLk5hbWVzcGFjZXNFbnRyeRI9CgdjZ3JvdXBzGAcgAygLMiwuY2VkYW5hLmRhZW1vbi52MS5Db250YWluZXJJbmZvLkNncm91cHNFbnRyeRINCgVvd25lchgIIAEoCRIuCgpjcmVhdGVkX2F0GAkgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBILCgNqaWQYCiABKAkaMQoPTmFtZXNwYWNlc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEaLgoMQ2dyb3Vwc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEikwMKC1Byb2Nlc3NJbmZvEgsKA3BpZBgBIAEoDRIMCgRwcGlkGAIgASgNEgwKBHBnaWQYAyABKA0SCwoDc2lkGAQgASgNEgwKBGNvbW0YBSABKAkSDAoEYXJncxgGIAMoCRIOCgZzdGF0dXMYByABKAkSCwoDdWlkGAggASgNEgsKA2dpZBgJIAEoDRILCgNleGUYCiABKAkSCwoDY3dkGAsgASgJEgwKBHJvb3QYDCABKAkSDwoHdGhyZWFkcxgNIAEoDRILCgNyc3MYDiABKAQSLgoKc3RhcnRlZF9hdBgPIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEgoKbmFtZXNwYWNlcxgQIAMoCRIPCgdjZ3JvdXBzGBEgAygJEgsKA2ppZBgSIAEoCRIpCgVmaWxlcxgTIAMoCzIaLmNlZGFuYS5kYWVtb24udjEuT3BlbkZpbGUSNQoIbWFwcGluZ3MYFCADKAsyIy5jZWRhbmEuZGFlbW9uLnYxLkNoZWNrcG9pbnRNYXBwaW5nIiYKCE9wZW5GaWxlEgoKAmZkGAEgASgNEg4KBnRhcmdldBgCIAEoCSIiChJIZWFsdGhDaGVja1JlcXVlc3QSDAoEZnVsbBgBIAEoCCJHChNIZWFsdGhDaGVja1Jlc3BvbnNlEjAKBWl0ZW1zGAEgAygLMiEuY2VkYW5hLmRhZW1vbi52MS5IZWFsdGhDaGVja0l0ZW0igQEKD0hlYWx0aENoZWNrSXRlbRIRCgljb21wb25lbnQYASABKAkSDAoEbmFtZRgCIAEoCRINCgV2YWx1ZRgDIAEoCRIuCgZzdGF0dXMYBCABKA4yHi5jZWRhbmEuZGFlbW9uLnYxLkhlYWx0aFN0YXR1cxIOCgZyZW1lZHkYBSABKAkqQwoFU3RkaW8SFQoRU1RESU9fVU5TUEVDSUZJRUQQABINCglTVERJT19MT0cQARIUChBTVERJT19BVFRBQ0hBQkxFEAIqeQoMSGVhbHRoU3RhdHVzEh0KGUhFQUxUSF9TVEFUVVNfVU5TUEVDSUZJRUQQABIUChBIRUFMVEhfU1RBVFVTX09LEAESGQoVSEVBTFRIX1NUQVRVU19XQVJOSU5HEAISGQoVSEVBTFRIX1NUQVRVU19GQUlMVVJFEAMyxA0KDURhZW1vblNlcnZpY2USRQoERHVtcBIdLmNlZGFuYS5kYWVtb24udjEuRHVtcFJlcXVlc3QaHi5jZWRhbmEuZGFlbW9uLnYxLkR1bXBSZXNwb25zZRJOCgdSZXN0b3JlEiAuY2VkYW5hLmRhZW1vbi52MS5SZXN0b3JlUmVxdWVzdBohLmNlZGFuYS5kYWVtb24udjEuUmVzdG9yZVJlc3BvbnNlEmUKDldhdGNoT3BlcmF0aW9uEicuY2VkYW5hLmRhZW1vbi52MS5XYXRjaE9wZXJhdGlvblJlcXVlc3QaKC5jZWRhbmEuZGFlbW9uLnYxLldhdGNoT3BlcmF0aW9uUmVzcG9uc2UwARJmCg9DYW5jZWxPcGVyYXRpb24SKC5jZWRhbmEuZGFlbW9uLnYxLkNhbmNlbE9wZXJhdGlvblJlcXVlc3QaKS5jZWRhbmEuZGFlbW9uLnYxLkNhbmNlbE9wZXJhdGlvblJlc3BvbnNlEksKBkZyZWV6ZRIfLmNlZGFuYS5kYWVtb24udjEuRnJlZXplUmVxdWVzdBogLmNlZGFuYS5kYWVtb24udjEuRnJlZXplUmVzcG9uc2USUQoIVW5mcmVlemUSIS5jZWRhbmEuZGFlbW9uLnYxLlVuZnJlZXplUmVxdWVzdBoiLmNlZGFuYS5kYWVtb24udjEuVW5mcmVlemVSZXNwb25zZRJCCgNSdW4SHC5jZWRhbmEuZGFlbW9uLnYxLlJ1blJlcXVlc3QaHS5jZWRhbmEuZGFlbW9uLnYxLlJ1blJlc3BvbnNlEksKBk1hbmFnZRIfLmNlZGFuYS5kYWVtb24udjEuTWFuYWdlUmVxdWVzdBogLmNlZGFuYS5kYWVtb24udjEuTWFuYWdlUmVzcG9uc2USTwoGQXR0YWNoEh8uY2VkYW5hLmRhZW1vbi52MS5BdHRhY2hSZXF1ZXN0GiAuY2VkYW5hLmRhZW1vbi52MS5BdHRhY2hSZXNwb25zZSgBMAESQgoDR2V0EhwuY2VkYW5hLmRhZW1vbi52MS5HZXRSZXF1ZXN0Gh0uY2VkYW5hLmRhZW1vbi52MS5HZXRSZXNwb25zZRJFCgRMaXN0Eh0uY2VkYW5hLmRhZW1vbi52MS5MaXN0UmVxdWVzdBoeLmNlZGFuYS5kYWVtb24udjEuTGlzdFJlc3BvbnNlEkUKBEtpbGwSHS5jZWRhbmEuZGFlbW9uLnYxLktpbGxSZXF1ZXN0Gh4uY2VkYW5hLmRhZW1vbi52MS5LaWxsUmVzcG9uc2USSwoGRGVsZXRlEh8uY2VkYW5hLmRhZW1vbi52MS5EZWxldGVSZXF1ZXN0GiAuY2VkYW5hLmRhZW1vbi52MS5EZWxldGVSZXNwb25zZRJgCg1HZXRDaGVja3BvaW50EiYuY2VkYW5hLmRhZW1vbi52MS5HZXRDaGVja3BvaW50UmVxdWVzdBonLmNlZGFuYS5kYWVtb24udjEuR2V0Q2hlY2twb2ludFJlc3BvbnNlEmYKD0xpc3RDaGVja3BvaW50cxIoLmNlZGFuYS5kYWVtb24udjEuTGlzdENoZWNrcG9pbnRzUmVxdWVzdBopLmNlZGFuYS5kYWVtb24udjEuTGlzdENoZWNrcG9pbnRzUmVzcG9uc2USaQoQRGVsZXRlQ2hlY2twb2ludBIpLmNlZGFuYS5kYWVtb24udjEuRGVsZXRlQ2hlY2twb2ludFJlcXVlc3QaKi5jZWRhbmEuZGFlbW9uLnYxLkRlbGV0ZUNoZWNrcG9pbnRSZXNwb25zZRJpChBWZXJpZnlDaGVja3BvaW50EikuY2VkYW5hLmRhZW1vbi52MS5WZXJpZnlDaGVja3BvaW50UmVxdWVzdBoqLmNlZGFuYS5kYWVtb24udjEuVmVyaWZ5Q2hlY2twb2ludFJlc3BvbnNlEmYKD1JldHJ5Q2hlY2twb2ludBIoLmNlZGFuYS5kYWVtb24udjEuUmV0cnlDaGVja3BvaW50UmVxdWVzdBopLmNlZGFuYS5kYWVtb24udjEuUmV0cnlDaGVja3BvaW50UmVzcG9uc2USSAoFUXVlcnkSHi5jZWRhbmEuZGFlbW9uLnYxLlF1ZXJ5UmVxdWVzdBofLmNlZGFuYS5kYWVtb24udjEuUXVlcnlSZXNwb25zZRJaCgtIZWFsdGhDaGVjaxIkLmNlZGFuYS5kYWVtb24udjEuSGVhbHRoQ2hlY2tSZXF1ZXN0GiUuY2VkYW5hLmRhZW1vbi52MS5IZWFsdGhDaGVja1Jlc3BvbnNlYgZwcm90bzM", [file_cedana_daemon_v1_job, file_google_protobuf_timestamp]);
 
 /**
  * A process or job to act on.
@@ -191,6 +191,13 @@ export type DumpRequest = Message<"cedana.daemon.v1.DumpRequest"> & {
    * @generated from field: optional bool async = 10;
    */
   async?: boolean | undefined;
+
+  /**
+   * Of a container.
+   *
+   * @generated from field: cedana.daemon.v1.ContainerDump container = 11;
+   */
+  container?: ContainerDump | undefined;
 };
 
 /**
@@ -201,10 +208,47 @@ export const DumpRequestSchema: GenMessage<DumpRequest> = /*@__PURE__*/
   messageDesc(file_cedana_daemon_v1_daemon, 2);
 
 /**
+ * What a dump takes of a container beside its processes.
+ *
+ * @generated from message cedana.daemon.v1.ContainerDump
+ */
+export type ContainerDump = Message<"cedana.daemon.v1.ContainerDump"> & {
+  /**
+   * The writable layer of its file system, too.
+   *
+   * @generated from field: bool rootfs = 1;
+   */
+  rootfs: boolean;
+
+  /**
+   * containerd: commit the writable layer as an image of this name.
+   *
+   * @generated from field: string image = 2;
+   */
+  image: string;
+
+  /**
+   * containerd: the image alone, and no processes; the container runs on.
+   *
+   * @generated from field: bool rootfs_only = 3;
+   */
+  rootfsOnly: boolean;
+};
+
+/**
+ * Describes the message cedana.daemon.v1.ContainerDump.
+ * Use `create(ContainerDumpSchema)` to create a new message.
+ */
+export const ContainerDumpSchema: GenMessage<ContainerDump> = /*@__PURE__*/
+  messageDesc(file_cedana_daemon_v1_daemon, 3);
+
+/**
  * @generated from message cedana.daemon.v1.DumpResponse
  */
 export type DumpResponse = Message<"cedana.daemon.v1.DumpResponse"> & {
   /**
+   * Absent where only an image was asked for.
+   *
    * @generated from field: cedana.daemon.v1.Checkpoint checkpoint = 1;
    */
   checkpoint?: Checkpoint | undefined;
@@ -220,6 +264,13 @@ export type DumpResponse = Message<"cedana.daemon.v1.DumpResponse"> & {
    * @generated from field: cedana.daemon.v1.Profile profile = 3;
    */
   profile?: Profile | undefined;
+
+  /**
+   * containerd: the image that the container's writable layer became.
+   *
+   * @generated from field: string image = 4;
+   */
+  image: string;
 };
 
 /**
@@ -227,7 +278,7 @@ export type DumpResponse = Message<"cedana.daemon.v1.DumpResponse"> & {
  * Use `create(DumpResponseSchema)` to create a new message.
  */
 export const DumpResponseSchema: GenMessage<DumpResponse> = /*@__PURE__*/
-  messageDesc(file_cedana_daemon_v1_daemon, 3);
+  messageDesc(file_cedana_daemon_v1_daemon, 4);
 
 /**
  * @generated from message cedana.daemon.v1.TerminalSize
@@ -249,7 +300,7 @@ export type TerminalSize = Message<"cedana.daemon.v1.TerminalSize"> & {
  * Use `create(TerminalSizeSchema)` to create a new message.
  */
 export const TerminalSizeSchema: GenMessage<TerminalSize> = /*@__PURE__*/
-  messageDesc(file_cedana_daemon_v1_daemon, 4);
+  messageDesc(file_cedana_daemon_v1_daemon, 5);
 
 /**
  * @generated from message cedana.daemon.v1.RestoreRequest
@@ -337,7 +388,7 @@ export type RestoreRequest = Message<"cedana.daemon.v1.RestoreRequest"> & {
  * Use `create(RestoreRequestSchema)` to create a new message.
  */
 export const RestoreRequestSchema: GenMessage<RestoreRequest> = /*@__PURE__*/
-  messageDesc(file_cedana_daemon_v1_daemon, 5);
+  messageDesc(file_cedana_daemon_v1_daemon, 6);
 
 /**
  * @generated from message cedana.daemon.v1.RestoreResponse
@@ -359,7 +410,7 @@ export type RestoreResponse = Message<"cedana.daemon.v1.RestoreResponse"> & {
  * Use `create(RestoreResponseSchema)` to create a new message.
  */
 export const RestoreResponseSchema: GenMessage<RestoreResponse> = /*@__PURE__*/
-  messageDesc(file_cedana_daemon_v1_daemon, 6);
+  messageDesc(file_cedana_daemon_v1_daemon, 7);
 
 /**
  * @generated from message cedana.daemon.v1.WatchOperationRequest
@@ -378,7 +429,7 @@ export type WatchOperationRequest = Message<"cedana.daemon.v1.WatchOperationRequ
  * Use `create(WatchOperationRequestSchema)` to create a new message.
  */
 export const WatchOperationRequestSchema: GenMessage<WatchOperationRequest> = /*@__PURE__*/
-  messageDesc(file_cedana_daemon_v1_daemon, 7);
+  messageDesc(file_cedana_daemon_v1_daemon, 8);
 
 /**
  * @generated from message cedana.daemon.v1.WatchOperationResponse
@@ -411,7 +462,7 @@ export type WatchOperationResponse = Message<"cedana.daemon.v1.WatchOperationRes
  * Use `create(WatchOperationResponseSchema)` to create a new message.
  */
 export const WatchOperationResponseSchema: GenMessage<WatchOperationResponse> = /*@__PURE__*/
-  messageDesc(file_cedana_daemon_v1_daemon, 8);
+  messageDesc(file_cedana_daemon_v1_daemon, 9);
 
 /**
  * @generated from message cedana.daemon.v1.CancelOperationRequest
@@ -430,7 +481,7 @@ export type CancelOperationRequest = Message<"cedana.daemon.v1.CancelOperationRe
  * Use `create(CancelOperationRequestSchema)` to create a new message.
  */
 export const CancelOperationRequestSchema: GenMessage<CancelOperationRequest> = /*@__PURE__*/
-  messageDesc(file_cedana_daemon_v1_daemon, 9);
+  messageDesc(file_cedana_daemon_v1_daemon, 10);
 
 /**
  * @generated from message cedana.daemon.v1.CancelOperationResponse
@@ -443,7 +494,7 @@ export type CancelOperationResponse = Message<"cedana.daemon.v1.CancelOperationR
  * Use `create(CancelOperationResponseSchema)` to create a new message.
  */
 export const CancelOperationResponseSchema: GenMessage<CancelOperationResponse> = /*@__PURE__*/
-  messageDesc(file_cedana_daemon_v1_daemon, 10);
+  messageDesc(file_cedana_daemon_v1_daemon, 11);
 
 /**
  * @generated from message cedana.daemon.v1.FreezeRequest
@@ -460,7 +511,7 @@ export type FreezeRequest = Message<"cedana.daemon.v1.FreezeRequest"> & {
  * Use `create(FreezeRequestSchema)` to create a new message.
  */
 export const FreezeRequestSchema: GenMessage<FreezeRequest> = /*@__PURE__*/
-  messageDesc(file_cedana_daemon_v1_daemon, 11);
+  messageDesc(file_cedana_daemon_v1_daemon, 12);
 
 /**
  * @generated from message cedana.daemon.v1.FreezeResponse
@@ -477,7 +528,7 @@ export type FreezeResponse = Message<"cedana.daemon.v1.FreezeResponse"> & {
  * Use `create(FreezeResponseSchema)` to create a new message.
  */
 export const FreezeResponseSchema: GenMessage<FreezeResponse> = /*@__PURE__*/
-  messageDesc(file_cedana_daemon_v1_daemon, 12);
+  messageDesc(file_cedana_daemon_v1_daemon, 13);
 
 /**
  * @generated from message cedana.daemon.v1.UnfreezeRequest
@@ -494,7 +545,7 @@ export type UnfreezeRequest = Message<"cedana.daemon.v1.UnfreezeRequest"> & {
  * Use `create(UnfreezeRequestSchema)` to create a new message.
  */
 export const UnfreezeRequestSchema: GenMessage<UnfreezeRequest> = /*@__PURE__*/
-  messageDesc(file_cedana_daemon_v1_daemon, 13);
+  messageDesc(file_cedana_daemon_v1_daemon, 14);
 
 /**
  * @generated from message cedana.daemon.v1.UnfreezeResponse
@@ -511,7 +562,7 @@ export type UnfreezeResponse = Message<"cedana.daemon.v1.UnfreezeResponse"> & {
  * Use `create(UnfreezeResponseSchema)` to create a new message.
  */
 export const UnfreezeResponseSchema: GenMessage<UnfreezeResponse> = /*@__PURE__*/
-  messageDesc(file_cedana_daemon_v1_daemon, 14);
+  messageDesc(file_cedana_daemon_v1_daemon, 15);
 
 /**
  * How a container is started or restored.
@@ -540,6 +591,27 @@ export type ContainerOptions = Message<"cedana.daemon.v1.ContainerOptions"> & {
    * @generated from field: bool systemd_cgroup = 4;
    */
   systemdCgroup: boolean;
+
+  /**
+   * containerd: the image to make it of. Empty at a restore: as it was.
+   *
+   * @generated from field: string image = 10;
+   */
+  image: string;
+
+  /**
+   * containerd: what keeps its file system; empty: as containerd chooses.
+   *
+   * @generated from field: string snapshotter = 11;
+   */
+  snapshotter: string;
+
+  /**
+   * containerd, at a run: a folder of this host in place of an image.
+   *
+   * @generated from field: string rootfs = 12;
+   */
+  rootfs: string;
 };
 
 /**
@@ -547,35 +619,35 @@ export type ContainerOptions = Message<"cedana.daemon.v1.ContainerOptions"> & {
  * Use `create(ContainerOptionsSchema)` to create a new message.
  */
 export const ContainerOptionsSchema: GenMessage<ContainerOptions> = /*@__PURE__*/
-  messageDesc(file_cedana_daemon_v1_daemon, 15);
+  messageDesc(file_cedana_daemon_v1_daemon, 16);
 
 /**
  * @generated from message cedana.daemon.v1.RunRequest
  */
 export type RunRequest = Message<"cedana.daemon.v1.RunRequest"> & {
   /**
-   * "process", which empty means too, or "runc".
+   * "process", which empty means too, "runc" or "containerd".
    *
    * @generated from field: string type = 1;
    */
   type: string;
 
   /**
-   * Command and arguments; the command is looked up in the request's PATH.
+   * Command and arguments; the command is looked up in the request's PATH. Of type "containerd": in place of the image's.
    *
    * @generated from field: repeated string args = 2;
    */
   args: string[];
 
   /**
-   * KEY=VALUE pairs: the whole environment of the job.
+   * KEY=VALUE pairs: the whole environment of the job. Of type "containerd": beside the image's.
    *
    * @generated from field: repeated string env = 3;
    */
   env: string[];
 
   /**
-   * Absolute; empty: "/".
+   * Absolute; empty: "/", or the image's.
    *
    * @generated from field: string cwd = 4;
    */
@@ -640,7 +712,7 @@ export type RunRequest = Message<"cedana.daemon.v1.RunRequest"> & {
 
   /**
    * Of type "runc": under which id, and the bundle, which must be named. Its config.json says what args, env, cwd and tty
-   * say of a process: they are refused here.
+   * say of a process: they are refused here. Of type "containerd": under which id, and an image or a rootfs.
    *
    * @generated from field: cedana.daemon.v1.ContainerOptions container = 14;
    */
@@ -652,7 +724,7 @@ export type RunRequest = Message<"cedana.daemon.v1.RunRequest"> & {
  * Use `create(RunRequestSchema)` to create a new message.
  */
 export const RunRequestSchema: GenMessage<RunRequest> = /*@__PURE__*/
-  messageDesc(file_cedana_daemon_v1_daemon, 16);
+  messageDesc(file_cedana_daemon_v1_daemon, 17);
 
 /**
  * @generated from message cedana.daemon.v1.RunResponse
@@ -674,7 +746,7 @@ export type RunResponse = Message<"cedana.daemon.v1.RunResponse"> & {
  * Use `create(RunResponseSchema)` to create a new message.
  */
 export const RunResponseSchema: GenMessage<RunResponse> = /*@__PURE__*/
-  messageDesc(file_cedana_daemon_v1_daemon, 17);
+  messageDesc(file_cedana_daemon_v1_daemon, 18);
 
 /**
  * @generated from message cedana.daemon.v1.ManageRequest
@@ -712,7 +784,7 @@ export type ManageRequest = Message<"cedana.daemon.v1.ManageRequest"> & {
  * Use `create(ManageRequestSchema)` to create a new message.
  */
 export const ManageRequestSchema: GenMessage<ManageRequest> = /*@__PURE__*/
-  messageDesc(file_cedana_daemon_v1_daemon, 18);
+  messageDesc(file_cedana_daemon_v1_daemon, 19);
 
 /**
  * @generated from message cedana.daemon.v1.ManageResponse
@@ -729,7 +801,7 @@ export type ManageResponse = Message<"cedana.daemon.v1.ManageResponse"> & {
  * Use `create(ManageResponseSchema)` to create a new message.
  */
 export const ManageResponseSchema: GenMessage<ManageResponse> = /*@__PURE__*/
-  messageDesc(file_cedana_daemon_v1_daemon, 19);
+  messageDesc(file_cedana_daemon_v1_daemon, 20);
 
 /**
  * @generated from message cedana.daemon.v1.AttachRequest
@@ -776,7 +848,7 @@ export type AttachRequest = Message<"cedana.daemon.v1.AttachRequest"> & {
  * Use `create(AttachRequestSchema)` to create a new message.
  */
 export const AttachRequestSchema: GenMessage<AttachRequest> = /*@__PURE__*/
-  messageDesc(file_cedana_daemon_v1_daemon, 20);
+  messageDesc(file_cedana_daemon_v1_daemon, 21);
 
 /**
  * @generated from message cedana.daemon.v1.AttachStart
@@ -805,7 +877,7 @@ export type AttachStart = Message<"cedana.daemon.v1.AttachStart"> & {
  * Use `create(AttachStartSchema)` to create a new message.
  */
 export const AttachStartSchema: GenMessage<AttachStart> = /*@__PURE__*/
-  messageDesc(file_cedana_daemon_v1_daemon, 21);
+  messageDesc(file_cedana_daemon_v1_daemon, 22);
 
 /**
  * @generated from message cedana.daemon.v1.AttachResponse
@@ -848,7 +920,7 @@ export type AttachResponse = Message<"cedana.daemon.v1.AttachResponse"> & {
  * Use `create(AttachResponseSchema)` to create a new message.
  */
 export const AttachResponseSchema: GenMessage<AttachResponse> = /*@__PURE__*/
-  messageDesc(file_cedana_daemon_v1_daemon, 22);
+  messageDesc(file_cedana_daemon_v1_daemon, 23);
 
 /**
  * @generated from message cedana.daemon.v1.AttachStarted
@@ -870,7 +942,7 @@ export type AttachStarted = Message<"cedana.daemon.v1.AttachStarted"> & {
  * Use `create(AttachStartedSchema)` to create a new message.
  */
 export const AttachStartedSchema: GenMessage<AttachStarted> = /*@__PURE__*/
-  messageDesc(file_cedana_daemon_v1_daemon, 23);
+  messageDesc(file_cedana_daemon_v1_daemon, 24);
 
 /**
  * @generated from message cedana.daemon.v1.GetRequest
@@ -887,7 +959,7 @@ export type GetRequest = Message<"cedana.daemon.v1.GetRequest"> & {
  * Use `create(GetRequestSchema)` to create a new message.
  */
 export const GetRequestSchema: GenMessage<GetRequest> = /*@__PURE__*/
-  messageDesc(file_cedana_daemon_v1_daemon, 24);
+  messageDesc(file_cedana_daemon_v1_daemon, 25);
 
 /**
  * @generated from message cedana.daemon.v1.GetResponse
@@ -904,7 +976,7 @@ export type GetResponse = Message<"cedana.daemon.v1.GetResponse"> & {
  * Use `create(GetResponseSchema)` to create a new message.
  */
 export const GetResponseSchema: GenMessage<GetResponse> = /*@__PURE__*/
-  messageDesc(file_cedana_daemon_v1_daemon, 25);
+  messageDesc(file_cedana_daemon_v1_daemon, 26);
 
 /**
  * @generated from message cedana.daemon.v1.ListRequest
@@ -923,7 +995,7 @@ export type ListRequest = Message<"cedana.daemon.v1.ListRequest"> & {
  * Use `create(ListRequestSchema)` to create a new message.
  */
 export const ListRequestSchema: GenMessage<ListRequest> = /*@__PURE__*/
-  messageDesc(file_cedana_daemon_v1_daemon, 26);
+  messageDesc(file_cedana_daemon_v1_daemon, 27);
 
 /**
  * @generated from message cedana.daemon.v1.ListResponse
@@ -940,7 +1012,7 @@ export type ListResponse = Message<"cedana.daemon.v1.ListResponse"> & {
  * Use `create(ListResponseSchema)` to create a new message.
  */
 export const ListResponseSchema: GenMessage<ListResponse> = /*@__PURE__*/
-  messageDesc(file_cedana_daemon_v1_daemon, 27);
+  messageDesc(file_cedana_daemon_v1_daemon, 28);
 
 /**
  * @generated from message cedana.daemon.v1.KillRequest
@@ -971,7 +1043,7 @@ export type KillRequest = Message<"cedana.daemon.v1.KillRequest"> & {
  * Use `create(KillRequestSchema)` to create a new message.
  */
 export const KillRequestSchema: GenMessage<KillRequest> = /*@__PURE__*/
-  messageDesc(file_cedana_daemon_v1_daemon, 28);
+  messageDesc(file_cedana_daemon_v1_daemon, 29);
 
 /**
  * @generated from message cedana.daemon.v1.KillResponse
@@ -988,7 +1060,7 @@ export type KillResponse = Message<"cedana.daemon.v1.KillResponse"> & {
  * Use `create(KillResponseSchema)` to create a new message.
  */
 export const KillResponseSchema: GenMessage<KillResponse> = /*@__PURE__*/
-  messageDesc(file_cedana_daemon_v1_daemon, 29);
+  messageDesc(file_cedana_daemon_v1_daemon, 30);
 
 /**
  * @generated from message cedana.daemon.v1.DeleteRequest
@@ -1019,7 +1091,7 @@ export type DeleteRequest = Message<"cedana.daemon.v1.DeleteRequest"> & {
  * Use `create(DeleteRequestSchema)` to create a new message.
  */
 export const DeleteRequestSchema: GenMessage<DeleteRequest> = /*@__PURE__*/
-  messageDesc(file_cedana_daemon_v1_daemon, 30);
+  messageDesc(file_cedana_daemon_v1_daemon, 31);
 
 /**
  * @generated from message cedana.daemon.v1.DeleteResponse
@@ -1036,7 +1108,7 @@ export type DeleteResponse = Message<"cedana.daemon.v1.DeleteResponse"> & {
  * Use `create(DeleteResponseSchema)` to create a new message.
  */
 export const DeleteResponseSchema: GenMessage<DeleteResponse> = /*@__PURE__*/
-  messageDesc(file_cedana_daemon_v1_daemon, 31);
+  messageDesc(file_cedana_daemon_v1_daemon, 32);
 
 /**
  * @generated from message cedana.daemon.v1.GetCheckpointRequest
@@ -1060,7 +1132,7 @@ export type GetCheckpointRequest = Message<"cedana.daemon.v1.GetCheckpointReques
  * Use `create(GetCheckpointRequestSchema)` to create a new message.
  */
 export const GetCheckpointRequestSchema: GenMessage<GetCheckpointRequest> = /*@__PURE__*/
-  messageDesc(file_cedana_daemon_v1_daemon, 32);
+  messageDesc(file_cedana_daemon_v1_daemon, 33);
 
 /**
  * @generated from message cedana.daemon.v1.GetCheckpointResponse
@@ -1082,7 +1154,7 @@ export type GetCheckpointResponse = Message<"cedana.daemon.v1.GetCheckpointRespo
  * Use `create(GetCheckpointResponseSchema)` to create a new message.
  */
 export const GetCheckpointResponseSchema: GenMessage<GetCheckpointResponse> = /*@__PURE__*/
-  messageDesc(file_cedana_daemon_v1_daemon, 33);
+  messageDesc(file_cedana_daemon_v1_daemon, 34);
 
 /**
  * What the images of a checkpoint hold.
@@ -1101,7 +1173,7 @@ export type CheckpointContent = Message<"cedana.daemon.v1.CheckpointContent"> & 
  * Use `create(CheckpointContentSchema)` to create a new message.
  */
 export const CheckpointContentSchema: GenMessage<CheckpointContent> = /*@__PURE__*/
-  messageDesc(file_cedana_daemon_v1_daemon, 34);
+  messageDesc(file_cedana_daemon_v1_daemon, 35);
 
 /**
  * @generated from message cedana.daemon.v1.CheckpointProcess
@@ -1185,7 +1257,7 @@ export type CheckpointProcess = Message<"cedana.daemon.v1.CheckpointProcess"> & 
  * Use `create(CheckpointProcessSchema)` to create a new message.
  */
 export const CheckpointProcessSchema: GenMessage<CheckpointProcess> = /*@__PURE__*/
-  messageDesc(file_cedana_daemon_v1_daemon, 35);
+  messageDesc(file_cedana_daemon_v1_daemon, 36);
 
 /**
  * @generated from message cedana.daemon.v1.CheckpointMapping
@@ -1226,7 +1298,7 @@ export type CheckpointMapping = Message<"cedana.daemon.v1.CheckpointMapping"> & 
  * Use `create(CheckpointMappingSchema)` to create a new message.
  */
 export const CheckpointMappingSchema: GenMessage<CheckpointMapping> = /*@__PURE__*/
-  messageDesc(file_cedana_daemon_v1_daemon, 36);
+  messageDesc(file_cedana_daemon_v1_daemon, 37);
 
 /**
  * @generated from message cedana.daemon.v1.CheckpointFile
@@ -1279,7 +1351,7 @@ export type CheckpointFile = Message<"cedana.daemon.v1.CheckpointFile"> & {
  * Use `create(CheckpointFileSchema)` to create a new message.
  */
 export const CheckpointFileSchema: GenMessage<CheckpointFile> = /*@__PURE__*/
-  messageDesc(file_cedana_daemon_v1_daemon, 37);
+  messageDesc(file_cedana_daemon_v1_daemon, 38);
 
 /**
  * @generated from message cedana.daemon.v1.ListCheckpointsRequest
@@ -1298,7 +1370,7 @@ export type ListCheckpointsRequest = Message<"cedana.daemon.v1.ListCheckpointsRe
  * Use `create(ListCheckpointsRequestSchema)` to create a new message.
  */
 export const ListCheckpointsRequestSchema: GenMessage<ListCheckpointsRequest> = /*@__PURE__*/
-  messageDesc(file_cedana_daemon_v1_daemon, 38);
+  messageDesc(file_cedana_daemon_v1_daemon, 39);
 
 /**
  * @generated from message cedana.daemon.v1.ListCheckpointsResponse
@@ -1317,7 +1389,7 @@ export type ListCheckpointsResponse = Message<"cedana.daemon.v1.ListCheckpointsR
  * Use `create(ListCheckpointsResponseSchema)` to create a new message.
  */
 export const ListCheckpointsResponseSchema: GenMessage<ListCheckpointsResponse> = /*@__PURE__*/
-  messageDesc(file_cedana_daemon_v1_daemon, 39);
+  messageDesc(file_cedana_daemon_v1_daemon, 40);
 
 /**
  * @generated from message cedana.daemon.v1.DeleteCheckpointRequest
@@ -1334,7 +1406,7 @@ export type DeleteCheckpointRequest = Message<"cedana.daemon.v1.DeleteCheckpoint
  * Use `create(DeleteCheckpointRequestSchema)` to create a new message.
  */
 export const DeleteCheckpointRequestSchema: GenMessage<DeleteCheckpointRequest> = /*@__PURE__*/
-  messageDesc(file_cedana_daemon_v1_daemon, 40);
+  messageDesc(file_cedana_daemon_v1_daemon, 41);
 
 /**
  * @generated from message cedana.daemon.v1.DeleteCheckpointResponse
@@ -1351,7 +1423,7 @@ export type DeleteCheckpointResponse = Message<"cedana.daemon.v1.DeleteCheckpoin
  * Use `create(DeleteCheckpointResponseSchema)` to create a new message.
  */
 export const DeleteCheckpointResponseSchema: GenMessage<DeleteCheckpointResponse> = /*@__PURE__*/
-  messageDesc(file_cedana_daemon_v1_daemon, 41);
+  messageDesc(file_cedana_daemon_v1_daemon, 42);
 
 /**
  * @generated from message cedana.daemon.v1.VerifyCheckpointRequest
@@ -1389,7 +1461,7 @@ export type VerifyCheckpointRequest = Message<"cedana.daemon.v1.VerifyCheckpoint
  * Use `create(VerifyCheckpointRequestSchema)` to create a new message.
  */
 export const VerifyCheckpointRequestSchema: GenMessage<VerifyCheckpointRequest> = /*@__PURE__*/
-  messageDesc(file_cedana_daemon_v1_daemon, 42);
+  messageDesc(file_cedana_daemon_v1_daemon, 43);
 
 /**
  * @generated from message cedana.daemon.v1.VerifyCheckpointResponse
@@ -1420,7 +1492,7 @@ export type VerifyCheckpointResponse = Message<"cedana.daemon.v1.VerifyCheckpoin
  * Use `create(VerifyCheckpointResponseSchema)` to create a new message.
  */
 export const VerifyCheckpointResponseSchema: GenMessage<VerifyCheckpointResponse> = /*@__PURE__*/
-  messageDesc(file_cedana_daemon_v1_daemon, 43);
+  messageDesc(file_cedana_daemon_v1_daemon, 44);
 
 /**
  * @generated from message cedana.daemon.v1.RetryCheckpointRequest
@@ -1437,7 +1509,7 @@ export type RetryCheckpointRequest = Message<"cedana.daemon.v1.RetryCheckpointRe
  * Use `create(RetryCheckpointRequestSchema)` to create a new message.
  */
 export const RetryCheckpointRequestSchema: GenMessage<RetryCheckpointRequest> = /*@__PURE__*/
-  messageDesc(file_cedana_daemon_v1_daemon, 44);
+  messageDesc(file_cedana_daemon_v1_daemon, 45);
 
 /**
  * @generated from message cedana.daemon.v1.RetryCheckpointResponse
@@ -1454,22 +1526,22 @@ export type RetryCheckpointResponse = Message<"cedana.daemon.v1.RetryCheckpointR
  * Use `create(RetryCheckpointResponseSchema)` to create a new message.
  */
 export const RetryCheckpointResponseSchema: GenMessage<RetryCheckpointResponse> = /*@__PURE__*/
-  messageDesc(file_cedana_daemon_v1_daemon, 45);
+  messageDesc(file_cedana_daemon_v1_daemon, 46);
 
 /**
  * @generated from message cedana.daemon.v1.QueryRequest
  */
 export type QueryRequest = Message<"cedana.daemon.v1.QueryRequest"> & {
   /**
-   * "process", which empty means too, or "runc".
+   * "process", which empty means too, "runc" or "containerd".
    *
    * @generated from field: string type = 1;
    */
   type: string;
 
   /**
-   * Of type "process": pids and jids, at least one. Of type "runc": containers; one with an empty id stands for all those
-   * of its root, and no target for all those of runc's own.
+   * Of type "process": pids and jids, at least one. Of the others: containers; one with an empty id stands for all those
+   * of its root or namespace, and no target for all those of the runtime's own.
    *
    * @generated from field: repeated cedana.daemon.v1.Target targets = 2;
    */
@@ -1495,7 +1567,7 @@ export type QueryRequest = Message<"cedana.daemon.v1.QueryRequest"> & {
  * Use `create(QueryRequestSchema)` to create a new message.
  */
 export const QueryRequestSchema: GenMessage<QueryRequest> = /*@__PURE__*/
-  messageDesc(file_cedana_daemon_v1_daemon, 46);
+  messageDesc(file_cedana_daemon_v1_daemon, 47);
 
 /**
  * @generated from message cedana.daemon.v1.QueryResponse
@@ -1519,7 +1591,7 @@ export type QueryResponse = Message<"cedana.daemon.v1.QueryResponse"> & {
  * Use `create(QueryResponseSchema)` to create a new message.
  */
 export const QueryResponseSchema: GenMessage<QueryResponse> = /*@__PURE__*/
-  messageDesc(file_cedana_daemon_v1_daemon, 47);
+  messageDesc(file_cedana_daemon_v1_daemon, 48);
 
 /**
  * @generated from message cedana.daemon.v1.ContainerInfo
@@ -1595,7 +1667,7 @@ export type ContainerInfo = Message<"cedana.daemon.v1.ContainerInfo"> & {
  * Use `create(ContainerInfoSchema)` to create a new message.
  */
 export const ContainerInfoSchema: GenMessage<ContainerInfo> = /*@__PURE__*/
-  messageDesc(file_cedana_daemon_v1_daemon, 48);
+  messageDesc(file_cedana_daemon_v1_daemon, 49);
 
 /**
  * @generated from message cedana.daemon.v1.ProcessInfo
@@ -1715,7 +1787,7 @@ export type ProcessInfo = Message<"cedana.daemon.v1.ProcessInfo"> & {
  * Use `create(ProcessInfoSchema)` to create a new message.
  */
 export const ProcessInfoSchema: GenMessage<ProcessInfo> = /*@__PURE__*/
-  messageDesc(file_cedana_daemon_v1_daemon, 49);
+  messageDesc(file_cedana_daemon_v1_daemon, 50);
 
 /**
  * @generated from message cedana.daemon.v1.OpenFile
@@ -1737,7 +1809,7 @@ export type OpenFile = Message<"cedana.daemon.v1.OpenFile"> & {
  * Use `create(OpenFileSchema)` to create a new message.
  */
 export const OpenFileSchema: GenMessage<OpenFile> = /*@__PURE__*/
-  messageDesc(file_cedana_daemon_v1_daemon, 50);
+  messageDesc(file_cedana_daemon_v1_daemon, 51);
 
 /**
  * @generated from message cedana.daemon.v1.HealthCheckRequest
@@ -1756,7 +1828,7 @@ export type HealthCheckRequest = Message<"cedana.daemon.v1.HealthCheckRequest"> 
  * Use `create(HealthCheckRequestSchema)` to create a new message.
  */
 export const HealthCheckRequestSchema: GenMessage<HealthCheckRequest> = /*@__PURE__*/
-  messageDesc(file_cedana_daemon_v1_daemon, 51);
+  messageDesc(file_cedana_daemon_v1_daemon, 52);
 
 /**
  * @generated from message cedana.daemon.v1.HealthCheckResponse
@@ -1773,7 +1845,7 @@ export type HealthCheckResponse = Message<"cedana.daemon.v1.HealthCheckResponse"
  * Use `create(HealthCheckResponseSchema)` to create a new message.
  */
 export const HealthCheckResponseSchema: GenMessage<HealthCheckResponse> = /*@__PURE__*/
-  messageDesc(file_cedana_daemon_v1_daemon, 52);
+  messageDesc(file_cedana_daemon_v1_daemon, 53);
 
 /**
  * @generated from message cedana.daemon.v1.HealthCheckItem
@@ -1818,7 +1890,7 @@ export type HealthCheckItem = Message<"cedana.daemon.v1.HealthCheckItem"> & {
  * Use `create(HealthCheckItemSchema)` to create a new message.
  */
 export const HealthCheckItemSchema: GenMessage<HealthCheckItem> = /*@__PURE__*/
-  messageDesc(file_cedana_daemon_v1_daemon, 53);
+  messageDesc(file_cedana_daemon_v1_daemon, 54);
 
 /**
  * Where a job's output goes.

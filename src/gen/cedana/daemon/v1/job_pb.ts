@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file cedana/daemon/v1/job.proto.
  */
 export const file_cedana_daemon_v1_job: GenFile = /*@__PURE__*/
-  fileDesc("ChpjZWRhbmEvZGFlbW9uL3YxL2pvYi5wcm90bxIQY2VkYW5hLmRhZW1vbi52MSL9AgoDSm9iEgsKA2ppZBgBIAEoCRIMCgR0eXBlGAIgASgJEgsKA3BpZBgDIAEoDRIOCgZzdGF0dXMYBCABKAkSCwoDZ3B1GAUgASgIEgsKA3VpZBgGIAEoDRILCgNnaWQYByABKA0SDAoEYXJncxgIIAMoCRILCgNjd2QYCSABKAkSCwoDbG9nGAogASgJEhIKCmF0dGFjaGFibGUYCyABKAgSCwoDdHR5GAwgASgIEgwKBGhvc3QYDSABKAkSLgoKY3JlYXRlZF9hdBgOIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASJwoEZXhpdBgPIAEoCzIZLmNlZGFuYS5kYWVtb24udjEuSm9iRXhpdBI3ChFsYXRlc3RfY2hlY2twb2ludBgQIAEoCzIcLmNlZGFuYS5kYWVtb24udjEuQ2hlY2twb2ludBIuCgljb250YWluZXIYESABKAsyGy5jZWRhbmEuZGFlbW9uLnYxLkNvbnRhaW5lciJDCglDb250YWluZXISDAoEdHlwZRgBIAEoCRIKCgJpZBgCIAEoCRIMCgRyb290GAMgASgJEg4KBmJ1bmRsZRgEIAEoCSJnCgdKb2JFeGl0Eg4KBnN0YXR1cxgBIAEoDRIOCgZzaWduYWwYAiABKA0SJgoCYXQYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhQKDGNoZWNrcG9pbnRlZBgEIAEoCCL2AQoKQ2hlY2twb2ludBIKCgJpZBgBIAEoCRILCgNqaWQYAiABKAkSDAoEdHlwZRgDIAEoCRIuCgpjcmVhdGVkX2F0GAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIMCgRzaXplGAUgASgEEgwKBHBhdGgYBiABKAkSEwoLY29tcHJlc3Npb24YByABKAkSDAoEaG9zdBgIIAEoCRIPCgdzdHJlYW1zGAkgASgNEjAKBXN0YXRlGAogASgOMiEuY2VkYW5hLmRhZW1vbi52MS5DaGVja3BvaW50U3RhdGUSDwoHZmFpbHVyZRgLIAEoCSIpCgRTdGVwEgwKBG5hbWUYASABKAkSEwoLZHVyYXRpb25fdXMYAiABKAQiQgoHUHJvZmlsZRIlCgVzdGVwcxgBIAMoCzIWLmNlZGFuYS5kYWVtb24udjEuU3RlcBIQCgh0b3RhbF91cxgCIAEoBCqJAQoPQ2hlY2twb2ludFN0YXRlEiAKHENIRUNLUE9JTlRfU1RBVEVfVU5TUEVDSUZJRUQQABIZChVDSEVDS1BPSU5UX1NUQVRFX0RPTkUQARIcChhDSEVDS1BPSU5UX1NUQVRFX1BFTkRJTkcQAhIbChdDSEVDS1BPSU5UX1NUQVRFX0ZBSUxFRBADYgZwcm90bzM", [file_google_protobuf_timestamp]);
+  fileDesc("ChpjZWRhbmEvZGFlbW9uL3YxL2pvYi5wcm90bxIQY2VkYW5hLmRhZW1vbi52MSL9AgoDSm9iEgsKA2ppZBgBIAEoCRIMCgR0eXBlGAIgASgJEgsKA3BpZBgDIAEoDRIOCgZzdGF0dXMYBCABKAkSCwoDZ3B1GAUgASgIEgsKA3VpZBgGIAEoDRILCgNnaWQYByABKA0SDAoEYXJncxgIIAMoCRILCgNjd2QYCSABKAkSCwoDbG9nGAogASgJEhIKCmF0dGFjaGFibGUYCyABKAgSCwoDdHR5GAwgASgIEgwKBGhvc3QYDSABKAkSLgoKY3JlYXRlZF9hdBgOIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASJwoEZXhpdBgPIAEoCzIZLmNlZGFuYS5kYWVtb24udjEuSm9iRXhpdBI3ChFsYXRlc3RfY2hlY2twb2ludBgQIAEoCzIcLmNlZGFuYS5kYWVtb24udjEuQ2hlY2twb2ludBIuCgljb250YWluZXIYESABKAsyGy5jZWRhbmEuZGFlbW9uLnYxLkNvbnRhaW5lciJnCglDb250YWluZXISDAoEdHlwZRgBIAEoCRIKCgJpZBgCIAEoCRIMCgRyb290GAMgASgJEg4KBmJ1bmRsZRgEIAEoCRIRCgluYW1lc3BhY2UYBSABKAkSDwoHYWRkcmVzcxgGIAEoCSJnCgdKb2JFeGl0Eg4KBnN0YXR1cxgBIAEoDRIOCgZzaWduYWwYAiABKA0SJgoCYXQYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhQKDGNoZWNrcG9pbnRlZBgEIAEoCCL2AQoKQ2hlY2twb2ludBIKCgJpZBgBIAEoCRILCgNqaWQYAiABKAkSDAoEdHlwZRgDIAEoCRIuCgpjcmVhdGVkX2F0GAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIMCgRzaXplGAUgASgEEgwKBHBhdGgYBiABKAkSEwoLY29tcHJlc3Npb24YByABKAkSDAoEaG9zdBgIIAEoCRIPCgdzdHJlYW1zGAkgASgNEjAKBXN0YXRlGAogASgOMiEuY2VkYW5hLmRhZW1vbi52MS5DaGVja3BvaW50U3RhdGUSDwoHZmFpbHVyZRgLIAEoCSIpCgRTdGVwEgwKBG5hbWUYASABKAkSEwoLZHVyYXRpb25fdXMYAiABKAQiQgoHUHJvZmlsZRIlCgVzdGVwcxgBIAMoCzIWLmNlZGFuYS5kYWVtb24udjEuU3RlcBIQCgh0b3RhbF91cxgCIAEoBCqJAQoPQ2hlY2twb2ludFN0YXRlEiAKHENIRUNLUE9JTlRfU1RBVEVfVU5TUEVDSUZJRUQQABIZChVDSEVDS1BPSU5UX1NUQVRFX0RPTkUQARIcChhDSEVDS1BPSU5UX1NUQVRFX1BFTkRJTkcQAhIbChdDSEVDS1BPSU5UX1NUQVRFX0ZBSUxFRBADYgZwcm90bzM", [file_google_protobuf_timestamp]);
 
 /**
  * A process or container that the daemon knows by an id of its own.
@@ -150,7 +150,7 @@ export const JobSchema: GenMessage<Job> = /*@__PURE__*/
  */
 export type Container = Message<"cedana.daemon.v1.Container"> & {
   /**
-   * "runc".
+   * "runc" or "containerd".
    *
    * @generated from field: string type = 1;
    */
@@ -176,6 +176,20 @@ export type Container = Message<"cedana.daemon.v1.Container"> & {
    * @generated from field: string bundle = 4;
    */
   bundle: string;
+
+  /**
+   * containerd: its namespace; empty: "default".
+   *
+   * @generated from field: string namespace = 5;
+   */
+  namespace: string;
+
+  /**
+   * containerd: the path of its socket; empty: /run/containerd/containerd.sock.
+   *
+   * @generated from field: string address = 6;
+   */
+  address: string;
 };
 
 /**

@@ -1,0 +1,72 @@
+/** A container's writable layer, as an image of containerd's: beside its processes, or alone. */
+import { commitImage } from "../containerd/commit_image.ts";
+import type { Container } from "../containerd/containers.ts";
+import { deleteImage } from "../containerd/images.ts";
+import { resolveImage } from "../containerd/resolve_image.ts";
+import { pauseTask, resumeTask } from "../containerd/tasks.ts";
+import { CedanaError } from "../errors.ts";
+import type { ContainerdPlace } from "../jobs/types.ts";
+import type { FoundTarget } from "./access.ts";
+import type { ContainerDumpChoices } from "./api.ts";
+import { open } from "./containerd.ts";
+
+export interface WritableLayer {
+  /** Of the image that it becomes. */
+  name: string;
+  /** The container must stand still. Throws IMAGE_EXISTS; then nothing was made. */
+  commit(): Promise<void>;
+  remove(): Promise<void>;
+}
+
+/** Undefined where nobody asked for it. Throws what makes it fail for sure. */
+export function writableLayer(
+  { container, containerd: place }: FoundTarget,
+  record: Container | undefined,
+  asked: ContainerDumpChoices | undefined,
+): WritableLayer | undefined {
+  if (!asked?.rootfs && asked?.image === undefined && !asked?.rootfsOnly) return undefined;
+  if (record === undefined || place === undefined) {
+    throw new CedanaError({
+      reason: "NOT_SUPPORTED",
+      message: "--rootfs, --image and --rootfs-only are for containers of containerd",
+      hint:
+        container &&
+        "a bundle's root file system is a folder of yours: copy it while the container is frozen",
+    });
+  }
+  const { id, image, snapshotter, snapshotKey } = record;
+  if (snapshotKey === "" || image === "") {
+    throw new CedanaError({
+      reason: "NOT_SUPPORTED",
+      message: `container ${id} was not made of an image: it has no writable layer to commit`,
+    });
+  }
+  const name = asked.image ?? `localhost/cedana/${id}:${Math.floor(Date.now() / 1000)}`;
+  return {
+    name,
+    async commit() {
+      using containerd = await open(place);
+      const base = await resolveImage(containerd, image);
+      await commitImage(containerd, { name, base, snapshotter, key: snapshotKey, createdBy: "cedana dump" });
+    },
+    async remove() {
+      using containerd = await open(place);
+      await deleteImage(containerd, name);
+    },
+  };
+}
+
+/** The image alone. The container stands still meanwhile, and then runs on. */
+export async function commitAlone(
+  layer: WritableLayer,
+  { id, paused }: { id: string; paused: boolean },
+  place: ContainerdPlace,
+): Promise<void> {
+  using containerd = await open(place);
+  if (!paused) await pauseTask(containerd, id);
+  try {
+    await layer.commit();
+  } finally {
+    if (!paused) await resumeTask(containerd, id);
+  }
+}
