@@ -123,10 +123,11 @@ async function inForeground(
   const job = new ForegroundJob();
   try {
     const { value, profile } = await start(context, job);
-    const exit = job.ended().then((exit) => {
+    const exit = job.ended().then(async (exit) => {
       // A dump from elsewhere that ended it has said so already.
       const known = context.store.getJob(value.jid)?.exit;
       if (known === undefined) context.store.setExit(value.jid, exit, value.process);
+      if (!known?.checkpointed) await job.forget?.();
       close();
       return known ?? exit;
     });

@@ -23,9 +23,8 @@ export function bundleWithoutCgroup(bundle: string, folder: string): string {
   }
   const annotations = isRecord(spec.annotations) ? spec.annotations : {};
   const own = annotations[annotation];
-  const config = join(folder, "criu.conf");
-  const asked = typeof own === "string" && own !== "" ? readFileSync(own, "utf8") : "";
-  writeFileSync(config, `${asked}\nmanage-cgroups=ignore\n`, { mode: 0o600 });
+  const asked = typeof own === "string" && own !== "" ? [readFileSync(own, "utf8")] : [];
+  const config = criuConfig(folder, [...asked, "manage-cgroups=ignore"]);
   const made = join(folder, "bundle");
   mkdirSync(made, { recursive: true, mode: 0o700 });
   const changed = {
@@ -36,6 +35,13 @@ export function bundleWithoutCgroup(bundle: string, folder: string): string {
   };
   writeFileSync(join(made, "config.json"), JSON.stringify(changed), { mode: 0o600 });
   return made;
+}
+
+/** A file of CRIU's configuration in the job's folder. */
+export function criuConfig(folder: string, lines: string[]): string {
+  const path = join(folder, "criu.conf");
+  writeFileSync(path, `${lines.join("\n")}\n`, { mode: 0o600 });
+  return path;
 }
 
 function withoutPath(namespace: unknown): unknown {

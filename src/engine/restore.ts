@@ -19,6 +19,7 @@ import type { JobView, RestoreOptions } from "./api.ts";
 import { openSource } from "./checkpoint_source.ts";
 import { checkCompatible } from "./compatible.ts";
 import { joins, restoreContainerStart, restorePlace } from "./container_restore.ts";
+import { claimContainerd, restoreTask } from "./containerd_restore.ts";
 import { type EngineContext, socketPath } from "./context.ts";
 import { restoreIdentity } from "./criu_identity.ts";
 import { type Images, openImages } from "./images.ts";
@@ -85,8 +86,10 @@ export async function restore(
     using work = openWorkFolder(context, identity);
     const { container } = manifest;
     checkKind(options, manifest);
-    const place = container && (await step("bundle", () => restorePlace(options, source.job, container)));
-    if (place !== undefined && joins(place.spec, "pid")) await waitForNamespacePids(images.dir);
+    const place =
+      container?.containerd === undefined
+        ? container && (await step("bundle", () => restorePlace(options, source.job, container)))
+        : undefined;
     const output = await step(
       "output",
       () => (starter.foreground ? foregroundOutput(options) : outputOf(options, source, manifest)),
@@ -97,6 +100,19 @@ export async function restore(
       () => prepareFolder(context, source.jid),
       () => (source.job === undefined ? removeJobFolder(context.store.path, source.jid) : undefined),
     );
+    const { containerd } = container ?? {};
+    const claim =
+      container &&
+      containerd &&
+      (await step(
+        "container",
+        () =>
+          claimContainerd({ options, job: source.job, jid: source.jid, was: container, containerd, folder }),
+        (claimed) => claimed.undo(),
+      ));
+    const restored = claim ?? place;
+    if (restored !== undefined && joins(restored.spec, "pid")) await waitForNamespacePids(images.dir);
+    const made = { manifest, criu: criu.command, images: images.dir, workDir: work.path, folder };
     const spec: SupervisorSpec = {
       jid: source.jid,
       folder,
@@ -106,14 +122,13 @@ export async function restore(
       terminal: terminalOf(options, manifest),
       attachFollows: options.attachFollows,
       start:
-        place === undefined
-          ? restoreProcessStart(context, options, {
-              ...{ manifest, criu: criu.command, identity, images, workDir: work.path },
-            })
-          : await restoreContainerStart(context, options, {
-              ...{ jid: source.jid, folder, place, manifest, criu: criu.command },
-              ...{ images: images.dir, workDir: work.path },
-            }),
+        claim !== undefined
+          ? await restoreTask(options, { ...made, claim })
+          : place !== undefined
+            ? await restoreContainerStart(context, options, { ...made, jid: source.jid, place })
+            : restoreProcessStart(context, options, {
+                ...{ manifest, criu: criu.command, identity, images, workDir: work.path },
+              }),
     };
     const process = await step(
       "criu",
@@ -132,7 +147,7 @@ export async function restore(
         owner: ownerOf(options, manifest),
         output,
         process,
-        container: place?.container,
+        container: restored?.container,
       }),
     );
     return viewJob(context, job);
@@ -140,12 +155,19 @@ export async function restore(
 }
 
 /** What was asked for must be what the checkpoint is of. */
-function checkKind({ container: asked, criu }: RestoreOptions, { container }: Manifest): void {
+function checkKind({ container: asked, criu }: RestoreOptions, { container, type }: Manifest): void {
   if (container !== undefined && criu.leaveStopped) {
     throw new CedanaError({
       reason: "NOT_SUPPORTED",
       message: "--leave-stopped is not supported by runc, which lets a restored container run",
-      hint: "freeze it afterwards with: cedana freeze runc ID",
+      hint: `freeze it afterwards with: cedana freeze ${type} ID`,
+    });
+  }
+  if (container !== undefined && asked?.type !== undefined && asked.type !== type) {
+    throw new CedanaError({
+      reason: "INVALID_ARGUMENT",
+      message: `the checkpoint is of type ${type}, not ${asked.type}`,
+      hint: `restore it with: cedana restore ${type}`,
     });
   }
   if (asked === undefined || container !== undefined) return;

@@ -4,18 +4,19 @@ import { createJobFolder, removeJobFolder } from "../jobs/folder.ts";
 import { generateJobId, parseJobId } from "../jobs/names.ts";
 import type { JobContainer, JobOutput, JobRecord } from "../jobs/types.ts";
 import { createSocketFolder } from "../supervisor/client.ts";
-import type { RunStart } from "../supervisor/spec.ts";
+import type { ContainerStart, RunStart, TaskStart } from "../supervisor/spec.ts";
 import { type Identity, ownIdentity } from "../system/caller.ts";
 import { bootId } from "../system/proc.ts";
 import { isPrivileged } from "./access.ts";
 import { notYet } from "./adopt.ts";
-import type { JobView, OutputChoice, RunOptions, TerminalSize } from "./api.ts";
+import type { ContainerChoices, JobView, OutputChoice, RunOptions, TerminalSize } from "./api.ts";
 import { claimPlace, containerStart } from "./container_start.ts";
+import { makeForRun, removeContainer, runTask } from "./containerd_make.ts";
 import { checkMayUseContainers, rootOf } from "./containers.ts";
 import { type EngineContext, socketPath } from "./context.ts";
 import { killTree } from "./kill_tree.ts";
 import { createDefaultLog, removeDefaultLog } from "./log.ts";
-import { type Finished, runSteps } from "./steps.ts";
+import { type Finished, runSteps, type StepRunner } from "./steps.ts";
 import { viewJob } from "./view.ts";
 
 export const defaultTerminal: TerminalSize = { rows: 24, cols: 80 };
@@ -24,7 +25,7 @@ export async function run(context: EngineContext, options: RunOptions): Promise<
   return runSteps({}, async (step) => {
     const { identity, jid } = await step("validate", () => validate(context, options));
     using _job = context.locks.take(`job ${jid}`, "started");
-    const container = options.type === "runc" ? await step("bundle", () => placeOf(options, jid)) : undefined;
+    const container = await placeFor(step, options, jid);
     const started = container === undefined ? options : { ...options, ...container.asProcess };
     const folder = await step(
       "prepare",
@@ -59,10 +60,7 @@ export async function run(context: EngineContext, options: RunOptions): Promise<
           start:
             container === undefined
               ? processStart(options)
-              : await containerStart(context, {
-                  ...{ jid, folder, place: container.place, choices: options.container },
-                  terminal: started.tty,
-                }),
+              : await startOf(context, container, { jid, folder, choices: options.container }),
         }),
       (process) => killTree(process, options.caller),
     );
@@ -76,11 +74,40 @@ function processStart({ args, env, cwd, umask }: RunOptions): RunStart {
   return { kind: "run", args, env, cwd, umask };
 }
 
-/** Where a container is to be, and what its bundle says of what RunOptions say of a process. */
-export async function placeOf(
-  { caller, container, output }: RunOptions,
+export interface RunPlace {
+  place: JobContainer;
+  asProcess: Pick<RunOptions, "args" | "cwd" | "tty">;
+}
+
+/** What is to be started where; undefined for a process. */
+export async function placeFor(
+  step: StepRunner,
+  options: RunOptions,
   jid: string,
-): Promise<{ place: JobContainer; asProcess: Pick<RunOptions, "args" | "cwd" | "tty"> }> {
+): Promise<RunPlace | undefined> {
+  if (options.type === "runc") return await step("bundle", () => placeOf(options, jid));
+  if (options.type !== "containerd") return undefined;
+  const { container, args, cwd } = await step(
+    "container",
+    () => makeForRun(options, jid),
+    async ({ container: { id, containerd } }) => {
+      if (containerd !== undefined) await removeContainer(containerd, id);
+    },
+  );
+  return { place: container, asProcess: { args, cwd, tty: options.tty } };
+}
+
+export function startOf(
+  context: EngineContext,
+  { place, asProcess }: RunPlace,
+  started: { jid: string; folder: string; choices: ContainerChoices | undefined },
+): Promise<ContainerStart> | TaskStart {
+  if (place.containerd !== undefined) return runTask(place);
+  return containerStart(context, { ...started, place, terminal: asProcess.tty });
+}
+
+/** Where a container is to be, and what its bundle says of what RunOptions say of a process. */
+async function placeOf({ caller, container, output }: RunOptions, jid: string): Promise<RunPlace> {
   checkMayUseContainers(caller);
   const place = { id: container?.id ?? jid, root: rootOf(container ?? {}), bundle: container?.bundle ?? "/" };
   const { process } = await claimPlace(place);

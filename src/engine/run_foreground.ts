@@ -3,10 +3,9 @@ import type { ForegroundJob } from "../supervisor/foreground.ts";
 import type { Identity } from "../system/caller.ts";
 import { bootId } from "../system/proc.ts";
 import type { JobView, RunOptions } from "./api.ts";
-import { containerStart } from "./container_start.ts";
 import { type EngineContext, socketPath } from "./context.ts";
 import { killTree } from "./kill_tree.ts";
-import { defaultTerminal, placeOf, prepareFolder, validate } from "./run.ts";
+import { defaultTerminal, placeFor, prepareFolder, type RunPlace, startOf, validate } from "./run.ts";
 import { type Finished, runSteps } from "./steps.ts";
 import { viewJob } from "./view.ts";
 
@@ -19,18 +18,14 @@ export async function runInForeground(
   return runSteps({}, async (step) => {
     const { identity, jid } = await step("validate", () => validate(context, options));
     const log = output.kind === "log" ? output.path : undefined;
-    const container =
-      options.type === "runc"
-        ? await step("bundle", () =>
-            placeOf({ ...options, output: log === undefined ? { kind: "attachable" } : output }, jid),
-          )
-        : undefined;
+    const place = { ...options, output: log === undefined ? ({ kind: "attachable" } as const) : output };
+    const container = await placeFor(step, place, jid);
     const started = await step(
       "start",
       () =>
         container === undefined
           ? job.run({ ...options, identity, log })
-          : startContainer(context, options, { ...container, jid, identity, log, job }),
+          : startContainer(context, options, { container, jid, identity, log, job }),
       (process) => killTree(process, options.caller),
     );
     const record = {
@@ -55,21 +50,22 @@ export async function runInForeground(
 async function startContainer(
   context: EngineContext,
   { container: choices, terminal }: RunOptions,
-  started: Awaited<ReturnType<typeof placeOf>> & {
+  started: {
+    container: RunPlace;
     jid: string;
     identity: Identity;
     log: string | undefined;
     job: ForegroundJob;
   },
 ): Promise<{ pid: number; startTime: bigint }> {
-  const { jid, identity, log, job, place } = started;
-  const { tty } = started.asProcess;
+  const { jid, identity, log, job, container } = started;
+  const { tty } = container.asProcess;
   const folder = prepareFolder(context, jid);
-  const start = await containerStart(context, { jid, folder, place, choices, terminal: tty });
+  const start = await startOf(context, container, { jid, folder, choices });
   const spec = {
     ...{ jid, folder, socket: socketPath(context, jid), identity, log, start },
     terminal: tty ? (terminal ?? defaultTerminal) : undefined,
     attachFollows: false,
   };
-  return job.container(spec, start);
+  return start.kind === "task" ? job.task(spec, start) : job.container(spec, start);
 }

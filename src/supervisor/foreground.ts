@@ -12,7 +12,7 @@ import { openFilesOf } from "../system/open_files.ts";
 import { readStat } from "../system/proc.ts";
 import { setForeground, setTerminalAttributes, terminalAttributes, windowSize } from "../system/pty.ts";
 import { relayInput, relayTerminal, writeTo } from "./relay.ts";
-import type { ContainerStart, RunStart, SupervisorSpec } from "./spec.ts";
+import type { ContainerStart, RunStart, SupervisorSpec, TaskStart } from "./spec.ts";
 import { type StartedJob, startRun } from "./start_run.ts";
 import { Input, type JobStdio, openInput, openOutput, openTerminal } from "./stdio.ts";
 
@@ -21,6 +21,8 @@ const drainMs = 300;
 
 export class ForegroundJob {
   private exited: Promise<ChildExit> | undefined;
+  /** After its end, unless a dump ended it: takes away what was made for it. */
+  forget: StartedJob["forget"];
   private restoreTerminal: (() => void) | undefined;
   private pumped: Promise<unknown> = Promise.resolve();
   private stopInput = () => {};
@@ -44,6 +46,7 @@ export class ForegroundJob {
 
   async restore(spec: SupervisorSpec): Promise<{ pid: number; startTime: bigint }> {
     if (spec.start.kind === "container") return this.container(spec, spec.start);
+    if (spec.start.kind === "task") return this.task(spec, spec.start);
     if (spec.start.kind !== "restore") throw new Error("a restore was expected");
     leaveInterrupts();
     becomeSubreaper();
@@ -91,11 +94,39 @@ export class ForegroundJob {
     return this.keep(started);
   }
 
+  /** One of containerd's: its stdio is relayed, be it a terminal or not. */
+  async task(spec: SupervisorSpec, start: TaskStart): Promise<{ pid: number; startTime: bigint }> {
+    const { openTaskStdio } = await import("./task_stdio.ts");
+    const { startTask } = await import("./start_task.ts");
+    const size = spec.terminal && (process.stdin.isTTY ? windowSize(0) : spec.terminal);
+    const io = openTaskStdio(spec.folder, start.id, size);
+    const { stdio } = io;
+    stdio.input.write(Uint8Array.fromBase64(start.unreadInput));
+    if (start.stdinEnded) stdio.input.end();
+    const started = await startTask(start, io);
+    if (size === undefined) {
+      const log = openLog(spec.log, spec.identity);
+      const [out, err] = [log ?? 1, log ?? 2];
+      this.pumped = stdio.pump(
+        (data) => writeTo(out, data),
+        (data) => writeTo(err, data),
+      );
+      this.stopInput = relayInput(stdio.input);
+      for (const signal of ["SIGINT", "SIGQUIT"] as const)
+        process.on(signal, () => process.kill(started.pid, signal));
+    } else {
+      leaveInterrupts();
+      this.restoreTerminal = relayTerminal(stdio);
+    }
+    return this.keep(started);
+  }
+
   private keep(started: StartedJob): { pid: number; startTime: bigint } {
     // A plain kill of us is handed on.
     for (const signal of ["SIGTERM", "SIGHUP"] as const)
       process.on(signal, () => process.kill(started.pid, signal));
     this.exited = started.exited;
+    this.forget = started.forget;
     return { pid: started.pid, startTime: readStat(started.pid)?.startTime ?? 0n };
   }
 

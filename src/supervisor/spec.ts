@@ -1,4 +1,5 @@
 /** What a supervisor is told when it starts, and what it answers. */
+import type { RuncOptions } from "../containerd/runc_options.ts";
 import type { CriuIdentity, RestoreChoices } from "../criu/session.ts";
 import type { VerdictPaths } from "../criu/verdict.ts";
 import type { ErrorFacts } from "../errors.ts";
@@ -69,6 +70,24 @@ export interface ContainerStart {
   stdinEnded: boolean;
 }
 
+/** A task that containerd makes or restores of a container that it has. */
+export interface TaskStart {
+  kind: "task";
+  /** The container's. */
+  id: string;
+  /** containerd's. */
+  address: string;
+  namespace: string;
+  /** Of a restore; with a runc that finds our own CRIU. */
+  runcOptions?: RuncOptions;
+  /** Of a restore: CRIU's folder, with its log. */
+  workDir?: string;
+  /** The container was made for this job: it goes when the job has ended for good. */
+  remove: boolean;
+  unreadInput: string;
+  stdinEnded: boolean;
+}
+
 export interface SupervisorSpec {
   jid: string;
   /** The job's own folder in the store: exit.json, tail.bin. */
@@ -82,7 +101,7 @@ export interface SupervisorSpec {
   terminal?: WindowSize;
   /** Hold the output back until the first attach, for some seconds at most. */
   attachFollows: boolean;
-  start: RunStart | RestoreStart | ContainerStart;
+  start: RunStart | RestoreStart | ContainerStart | TaskStart;
 }
 
 export type SupervisorReady = { ok: true; pid: number; startTime: string } | { ok: false; error: ErrorFacts };

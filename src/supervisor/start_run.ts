@@ -13,6 +13,8 @@ import type { JobStdio } from "./stdio.ts";
 export interface StartedJob {
   pid: number;
   exited: Promise<ChildExit>;
+  /** After that, when it has ended for good: takes away what was made for it. */
+  forget?(): Promise<void>;
 }
 
 /** In a session of its own, unless it is to stay in its caller's and be stopped by that one's Ctrl+C. */

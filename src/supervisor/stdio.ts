@@ -43,9 +43,11 @@ export class Input {
   private queue: Uint8Array[] = [];
   private writing = false;
 
+  /** `onEnd` is called when nothing more will come. */
   constructor(
     private readonly fd: number,
     private readonly closes: boolean,
+    private readonly onEnd = () => {},
   ) {}
 
   write(data: Uint8Array): void {
@@ -58,6 +60,7 @@ export class Input {
   end(): void {
     if (this.ended || !this.closes) return;
     this.ended = true;
+    this.onEnd();
     void this.flush();
   }
 
@@ -124,7 +127,8 @@ export function openOutput(owner: Identity, sink: Sink): { fd: number; start(): 
   return { fd: write, start: () => pumpPipe(read, sink) };
 }
 
-async function pumpPipe(fd: number, sink: Sink): Promise<void> {
+/** Resolves when the last who could write has closed it; the fd is closed then. */
+export async function pumpPipe(fd: number, sink: Sink): Promise<void> {
   for await (const data of Bun.file(fd).stream()) await sink(data);
   closeSync(fd);
 }

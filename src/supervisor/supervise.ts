@@ -23,6 +23,7 @@ import type { SupervisorReady, SupervisorSpec } from "./spec.ts";
 import { type StartedJob, startRun } from "./start_run.ts";
 import { goFd } from "./starter.ts";
 import { type JobStdio, openPipes, openTerminal } from "./stdio.ts";
+import type { TaskStdio } from "./task_stdio.ts";
 
 /** How long orphans of a dead tree are waited for, ms: until then their pids are taken. */
 const orphansMs = 1000;
@@ -84,15 +85,15 @@ async function supervise(
   becomeSubreaper();
   const output = new Output(spec.attachFollows);
   if (spec.log !== undefined) openLog(output, spec.log, spec);
-  const stdio =
-    spec.terminal === undefined ? openPipes(spec.identity) : openTerminal(spec.identity, spec.terminal);
+  const task = await taskStdio(spec);
+  const stdio = task?.stdio ?? ownStdio(spec);
   let checkpointed = false;
   const onCheckpointed = () => {
     checkpointed = true;
   };
   const served: Served = { output, stdio, jid: spec.jid, log: spec.log, onCheckpointed };
   const server = await serve(spec.socket, served);
-  const job = await startJob(spec, stdio).catch((error: unknown) => {
+  const job = await startJob(spec, stdio, task).catch((error: unknown) => {
     output.removeLog();
     throw error;
   });
@@ -108,6 +109,7 @@ async function supervise(
   const exit = record(await job.exited);
   await output.drain(pumped);
   exit.checkpointed = checkpointed;
+  if (!checkpointed) await job.forget?.();
   output.tail.save(tailPath(spec.folder));
   // The socket goes before the exit is told: who has read of it may start the job's next supervisor on the same path.
   server.close();
@@ -119,7 +121,22 @@ async function supervise(
   await pumped;
 }
 
-async function startJob({ start, identity, log }: SupervisorSpec, stdio: JobStdio): Promise<StartedJob> {
+/** A task's is of containerd's kind. */
+async function taskStdio({ start, folder, terminal }: SupervisorSpec): Promise<TaskStdio | undefined> {
+  if (start.kind !== "task") return undefined;
+  const { openTaskStdio } = await import("./task_stdio.ts");
+  return openTaskStdio(folder, start.id, terminal);
+}
+
+function ownStdio({ identity, terminal }: SupervisorSpec): JobStdio {
+  return terminal === undefined ? openPipes(identity) : openTerminal(identity, terminal);
+}
+
+async function startJob(
+  { start, identity, log }: SupervisorSpec,
+  stdio: JobStdio,
+  task: TaskStdio | undefined,
+): Promise<StartedJob> {
   // Nobody can attach to a logged job: nothing more will come to its stdin than what it is owed.
   const endInput = () => {
     if (log !== undefined) stdio.input.end();
@@ -130,6 +147,12 @@ async function startJob({ start, identity, log }: SupervisorSpec, stdio: JobStdi
   }
   stdio.input.write(Uint8Array.fromBase64(start.unreadInput));
   endInput();
+  if (start.kind === "task") {
+    if (task === undefined) throw new Error("a task has stdio of its own");
+    if (start.stdinEnded) stdio.input.end();
+    const { startTask } = await import("./start_task.ts");
+    return startTask(start, task);
+  }
   if (start.kind === "container") {
     const { startContainer } = await import("./start_container.ts");
     return startContainer(start, identity, stdio);

@@ -2,10 +2,10 @@ import { CedanaError } from "../../errors.ts";
 import type { DaemonClient } from "../../rpc/client.ts";
 import { usageError } from "../argv/usage.ts";
 import { defineCommand, defineGroup } from "../command.ts";
-import { placeFlags } from "../container_flags.ts";
+import { containerdFlags, placeFlags } from "../container_flags.ts";
 import { checkpointPathFlag, jobArgument, restoreFlags } from "../flags.ts";
 import { placeOf } from "../place.ts";
-import { laterCommands } from "../unsupported.ts";
+import { restoreContainerd } from "./restore_containerd.ts";
 import { restoreRunc } from "./restore_runc.ts";
 
 const restoreProcess = defineCommand({
@@ -33,7 +33,7 @@ const restoreKnown = defineCommand({
       "cedana restore job --attach used_gould8",
       "cedana restore job used_gould8 --checkpoint 141d52b4-0d1f-4911-a0da-abfab3358d16",
     ],
-    notes: "--id, --bundle and --root are for the job of a container.",
+    notes: "--id, --bundle, --root, --image and --namespace are for the job of a container.",
   },
   args: {
     job: { ...jobArgument, required: true, description: "job to restore" },
@@ -46,9 +46,15 @@ const restoreKnown = defineCommand({
     path: { ...checkpointPathFlag, description: "the job's checkpoint at this path instead of the latest" },
     ...restoreFlags,
     ...placeFlags,
+    image: {
+      type: "string",
+      valueHint: "NAME",
+      description: "containerd: image to make it of (default: as it was)",
+    },
+    namespace: containerdFlags.namespace,
   },
   async run(call) {
-    const { job, checkpoint, path, id, bundle, root } = call.args;
+    const { job, checkpoint, path, id, bundle, root, image, namespace } = call.args;
     if (checkpoint !== undefined && path !== undefined) {
       throw usageError("--checkpoint and --path both name a checkpoint: give one", call.path);
     }
@@ -57,11 +63,12 @@ const restoreKnown = defineCommand({
     }
     const { checkId, containerOptionsOf } = await import("../containers.ts");
     checkId(id, "--id", call.path);
-    const placed = [id, bundle, root].some((given) => given !== undefined);
+    const place = { type: "" as const, id, bundle, root, image, namespace };
+    const placed = Object.values(place).some((given) => given !== undefined && given !== "");
     const { restoreJob } = await import("../restore.ts");
     return restoreJob(call, async (daemon) => ({
       source: { case: "jid", value: job },
-      container: placed ? containerOptionsOf({ id, bundle, root }) : undefined,
+      container: placed ? containerOptionsOf(place) : undefined,
       checkpointId:
         path === undefined || daemon === undefined
           ? checkpoint
@@ -72,7 +79,7 @@ const restoreKnown = defineCommand({
 
 export const restoreGroup = defineGroup(
   { name: "restore", description: "Restore a process, container or job" },
-  [restoreProcess, restoreRunc, restoreKnown, ...laterCommands("restore", ["containerd"])],
+  [restoreProcess, restoreRunc, restoreContainerd, restoreKnown],
 );
 
 async function checkpointAt(daemon: DaemonClient, jid: string, path: string): Promise<string> {

@@ -4,7 +4,8 @@ import type { RunRequestSchema } from "../../gen/cedana/daemon/v1/daemon_pb.ts";
 import { usageError } from "../argv/usage.ts";
 import { type Call, defineCommand, defineGroup, type Values } from "../command.ts";
 import { gpuFlags, jobFlags, noServerFlag, outputFlags, pidFileFlag, surroundingsFlags } from "../flags.ts";
-import { laterCommands, refuseGiven } from "../unsupported.ts";
+import { refuseGiven } from "../unsupported.ts";
+import { runContainerd } from "./run_containerd.ts";
 import { runRunc } from "./run_runc.ts";
 
 const runArgs = {
@@ -65,7 +66,7 @@ export const exec = defineCommand({
 export const runGroup = defineGroup({ name: "run", description: "Start a job" }, [
   runProcess,
   runRunc,
-  ...laterCommands("run", ["containerd"]),
+  runContainerd,
 ]);
 
 type RunCall = Call & { args: Values<typeof runArgs> };

@@ -1,0 +1,135 @@
+/** A container of containerd's, made of an image or a folder: what `ctr container create` does. */
+import { type Container, createContainer, deleteContainer, findContainer } from "../containerd/containers.ts";
+import { type ImageConfig, imageConfig } from "../containerd/image_config.ts";
+import { createLease } from "../containerd/leases.ts";
+import { resolveImage } from "../containerd/resolve_image.ts";
+import type { RuncOptions } from "../containerd/runc_options.ts";
+import { type Mount, prepareSnapshot, removeSnapshot } from "../containerd/snapshots.ts";
+import { chooseSnapshotter } from "../containerd/snapshotter.ts";
+import { imageSpec } from "../containerd/spec.ts";
+import { unpackImage } from "../containerd/unpack.ts";
+import { userIn } from "../containerd/user.ts";
+import { CedanaError } from "../errors.ts";
+import type { ContainerdPlace, JobContainer } from "../jobs/types.ts";
+import type { TaskStart } from "../supervisor/spec.ts";
+import type { RunOptions } from "./api.ts";
+import { open, placeIn, runcRootOf } from "./containerd.ts";
+import { checkMayUseContainers } from "./containers.ts";
+
+/** On what was made for a job of ours: its id. */
+const LABEL = "cedana/job";
+
+export interface MadeContainer {
+  container: JobContainer;
+  args: string[];
+  cwd: string;
+}
+
+export interface NewContainer {
+  id: string;
+  /** "" for one whose root is a folder. */
+  image: string;
+  snapshotter?: string;
+  runtime?: string;
+  runcOptions?: RuncOptions;
+  labels: Record<string, string>;
+  /** Its file system is there, if it is to be of an image. */
+  spec(config: ImageConfig, rootfs: Mount[]): object;
+}
+
+/** Throws CONTAINER_EXISTS, IMAGE_NOT_FOUND; then nothing was made. */
+export async function makeContainer(place: ContainerdPlace, wanted: NewContainer): Promise<Container> {
+  const { id, image, labels, runtime, runcOptions } = wanted;
+  using containerd = await open(place);
+  if ((await findContainer(containerd, id)) !== undefined) throw taken(place, id);
+  await using lease = await createLease(containerd);
+  const held = lease.containerd;
+  if (image === "") {
+    const spec = wanted.spec(imageConfig({}), []);
+    return await createContainer(held, { id, labels, runtime, runcOptions, spec });
+  }
+  const resolved = await resolveImage(held, image);
+  const snapshotter = await chooseSnapshotter(held, wanted.snapshotter);
+  const parent = await unpackImage(held, resolved, snapshotter);
+  const snapshot = { snapshotter, key: id };
+  const rootfs = await prepareSnapshot(held, { ...snapshot, parent });
+  try {
+    const spec = wanted.spec(imageConfig(resolved.configJson), rootfs);
+    return await createContainer(held, {
+      ...{ id, labels, runtime, runcOptions, spec, snapshotter },
+      ...{ image: resolved.name, snapshotKey: id },
+    });
+  } catch (error) {
+    await removeSnapshot(held, snapshot);
+    throw error;
+  }
+}
+
+function taken({ namespace }: ContainerdPlace, id: string): CedanaError {
+  return new CedanaError({
+    reason: "CONTAINER_EXISTS",
+    message: `containerd has a container ${id} already in its namespace ${namespace}`,
+    hint: `choose another id with --id, or remove that one with: ctr --namespace ${namespace} containers rm ${id}`,
+  });
+}
+
+/** With its snapshot; its task must be gone. */
+export async function removeContainer(place: ContainerdPlace, id: string): Promise<void> {
+  using containerd = await open(place);
+  const container = await findContainer(containerd, id);
+  if (container === undefined) return;
+  const { snapshotter, snapshotKey } = container;
+  await deleteContainer(containerd, id);
+  if (snapshotKey !== "") await removeSnapshot(containerd, { snapshotter, key: snapshotKey });
+}
+
+/** The container of a job that is to run. */
+export async function makeForRun(options: RunOptions, jid: string): Promise<MadeContainer> {
+  const { caller, container: choices, args, env, cwd, tty, output } = options;
+  checkMayUseContainers(caller);
+  if (tty && output.kind === "log") {
+    throw new CedanaError({
+      reason: "INVALID_ARGUMENT",
+      message: "a job with a log has no terminal",
+      hint: "run it with --attach or --attachable",
+    });
+  }
+  const place = placeIn(choices ?? {});
+  const id = choices?.id ?? jid;
+  let started: MadeContainer | undefined;
+  const made = await makeContainer(place, {
+    ...{ id, image: choices?.image ?? "", snapshotter: choices?.snapshotter },
+    runcOptions: choices?.noPivot ? { noPivotRoot: true } : {},
+    labels: labelsOf(jid),
+    spec(config, rootfs) {
+      const spec = imageSpec(config, {
+        ...{ id, namespace: place.namespace, args, env, terminal: tty },
+        cwd: cwd === "" ? undefined : cwd,
+        user: rootfs.length === 0 ? undefined : userIn(rootfs, config.user),
+        rootfs: choices?.rootfs,
+      });
+      started = { container: { id, root: "", bundle: "" }, args: spec.process.args, cwd: spec.process.cwd };
+      return spec;
+    },
+  });
+  if (started === undefined) throw new Error("a container without a spec");
+  return { ...started, container: jobContainer(place, made) };
+}
+
+export function labelsOf(jid: string): Record<string, string> {
+  return { [LABEL]: jid };
+}
+
+/** The job that it was made for; undefined for one of somebody else's. */
+export function jobLabelOf({ labels }: Container): string | undefined {
+  return labels[LABEL];
+}
+
+export function jobContainer(place: ContainerdPlace, made: Container): JobContainer {
+  return { id: made.id, root: runcRootOf(made, place.namespace), bundle: "", containerd: place };
+}
+
+export function runTask({ id, containerd }: JobContainer): TaskStart {
+  if (containerd === undefined) throw new Error("not one of containerd's");
+  return { kind: "task", id, ...containerd, remove: true, unreadInput: "", stdinEnded: false };
+}

@@ -1,0 +1,202 @@
+/**
+ * restore, of a container of containerd's. One that is there still, and does not run, gets its processes back in its own
+ * file system; else it is made again, of what the checkpoint says and its image. The task is then made by containerd, whose
+ * shim has runc restore it: a script of ours is the runc that it finds, and has our own CRIU found by that.
+ */
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import type { Manifest, ManifestContainer, ManifestContainerd } from "../archive/manifest.ts";
+import { type Container, findContainer, RUNC, updateContainer } from "../containerd/containers.ts";
+import { isObject, type Json, objectIn, parseObject } from "../containerd/json.ts";
+import { deleteTask, findTask } from "../containerd/tasks.ts";
+import { readPipeData } from "../criu/images/pipe_data.ts";
+import { swrkArguments } from "../criu/options.ts";
+import { CedanaError } from "../errors.ts";
+import type { ContainerdPlace, JobContainer, JobRecord } from "../jobs/types.ts";
+import { locateRunc } from "../runc/program.ts";
+import { parseSpec, type Spec } from "../runc/spec.ts";
+import type { TaskStart } from "../supervisor/spec.ts";
+import { cleanEnvironment } from "../system/self.ts";
+import type { RestoreOptions } from "./api.ts";
+import { criuConfig } from "./container_bundle.ts";
+import { prepareImages } from "./container_images.ts";
+import { writeCriu } from "./container_start.ts";
+import { open, placeIn } from "./containerd.ts";
+import { jobContainer, jobLabelOf, labelsOf, makeContainer, removeContainer } from "./containerd_make.ts";
+import { checkMayUseContainers } from "./containers.ts";
+
+export interface ClaimedContainer {
+  container: JobContainer;
+  spec: Spec;
+  /** It was made for this restore, or for the job before. */
+  own: boolean;
+  record: Container;
+  /** Nothing of the restore is left. */
+  undo(): Promise<void>;
+}
+
+interface Claim {
+  options: RestoreOptions;
+  job: JobRecord | undefined;
+  jid: string;
+  was: ManifestContainer;
+  containerd: ManifestContainerd;
+  /** Of the job. */
+  folder: string;
+}
+
+/** Throws CONTAINER_EXISTS, IMAGE_NOT_FOUND, RUNTIME_UNAVAILABLE; then everything is as it was. */
+export async function claimContainerd({
+  options,
+  job,
+  jid,
+  was,
+  containerd: known,
+  folder,
+}: Claim): Promise<ClaimedContainer> {
+  const { caller, container: asked, criu } = options;
+  checkMayUseContainers(caller);
+  const before = job?.container?.containerd;
+  const place = placeIn({
+    address: asked?.address ?? before?.address,
+    namespace: asked?.namespace ?? before?.namespace ?? known.namespace,
+  });
+  const id = asked?.id ?? job?.container?.id ?? was.id;
+  const lines = configLines(criu);
+  const config = lines.length === 0 ? undefined : criuConfig(folder, lines);
+  const there = await findStopped(place, id, asked?.image);
+  if (there !== undefined) {
+    const { spec } = there;
+    const changed = config === undefined ? spec : withConfig(spec, config);
+    if (config !== undefined) await respec(place, id, changed);
+    const undo = async () => (config === undefined ? undefined : respec(place, id, spec));
+    return { ...claimed(place, there, changed), own: jobLabelOf(there) !== undefined, undo };
+  }
+  const spec = specFor(known, { id, namespace: place.namespace }, config);
+  const record = await makeContainer(place, {
+    ...{ id, image: asked?.image ?? known.image, runtime: known.runtime || RUNC },
+    snapshotter: asked?.snapshotter ?? (known.snapshotter || undefined),
+    labels: { ...known.labels, ...labelsOf(jid) },
+    spec: () => spec,
+  });
+  return { ...claimed(place, record, spec), own: true, undo: () => removeContainer(place, id) };
+}
+
+function claimed(place: ContainerdPlace, record: Container, spec: Json) {
+  const where = { bundle: "/", path: `the specification of container ${record.id}` };
+  return { container: jobContainer(place, record), record, spec: parseSpec(spec, where) };
+}
+
+/** The container of that id, with no task any more. */
+async function findStopped(
+  place: ContainerdPlace,
+  id: string,
+  image: string | undefined,
+): Promise<Container | undefined> {
+  using containerd = await open(place);
+  const container = await findContainer(containerd, id);
+  if (container === undefined) return undefined;
+  const task = await findTask(containerd, id);
+  if (task !== undefined && task.status !== "stopped") {
+    throw new CedanaError({
+      reason: "CONTAINER_EXISTS",
+      message: `a container ${id} is there already, ${task.status}`,
+      hint: "choose another id with --id",
+    });
+  }
+  if (image !== undefined && container.image !== image) {
+    throw new CedanaError({
+      reason: "CONTAINER_EXISTS",
+      message: `a container ${id} is there already, made of another image (${container.image || "none"})`,
+      hint: `choose another id with --id, or remove it with: ctr --namespace ${place.namespace} containers rm ${id}`,
+    });
+  }
+  if (task !== undefined) await deleteTask(containerd, id);
+  return container;
+}
+
+async function respec(place: ContainerdPlace, id: string, spec: Json): Promise<void> {
+  using containerd = await open(place);
+  await updateContainer(containerd, { id, spec });
+}
+
+/** CRIU's options that the shim has no words for. */
+function configLines({ tcpEstablished, fileLocks, shellJob }: RestoreOptions["criu"]): string[] {
+  return [
+    ...(tcpEstablished ? ["tcp-established"] : []),
+    ...(fileLocks ? ["file-locks"] : []),
+    ...(shellJob ? ["shell-job"] : []),
+  ];
+}
+
+function withConfig(spec: Json, config: string): Json {
+  return { ...spec, annotations: { ...objectIn(spec, "annotations"), "org.criu.config": config } };
+}
+
+/** Throws CHECKPOINT_CORRUPT-like errors by way of whoever parses it; under another id the cgroup is another one. */
+function specFor(
+  { spec: text }: ManifestContainerd,
+  { id, namespace }: { id: string; namespace: string },
+  config: string | undefined,
+): Json {
+  const spec = parseObject(text);
+  if (spec === undefined || !isObject(spec.linux)) {
+    throw new CedanaError({
+      reason: "CHECKPOINT_CORRUPT",
+      message: "the checkpoint's specification of its container is none",
+    });
+  }
+  const placed = { ...spec, linux: { ...spec.linux, cgroupsPath: `/${namespace}/${id}` } };
+  return config === undefined ? placed : withConfig(placed, config);
+}
+
+export interface TaskRestore {
+  claim: ClaimedContainer;
+  manifest: Manifest;
+  criu: string[];
+  /** Folder of all images. */
+  images: string;
+  workDir: string;
+  /** Of the job: what is there stays as long as it. */
+  folder: string;
+}
+
+export async function restoreTask(
+  { criu: choices }: RestoreOptions,
+  { claim, manifest, criu, images, workDir, folder }: TaskRestore,
+): Promise<TaskStart> {
+  const { container, record, own } = claim;
+  if (container.containerd === undefined) throw new Error("not one of containerd's");
+  prepareImages({
+    folder: images,
+    descriptors: manifest.container?.descriptors ?? [],
+    console: manifest.container?.console === true,
+  });
+  const criuDir = writeCriu(workDir, [...criu, ...swrkArguments(choices, [])]);
+  const stdin = manifest.stdio.find(({ fd, kind, key }) => fd === 0 && kind === "pipe" && key !== "");
+  return {
+    kind: "task",
+    id: container.id,
+    ...container.containerd,
+    runcOptions: {
+      ...record.runcOptions,
+      binaryName: await writeRunc(folder, criuDir),
+      criuImagePath: images,
+      criuWorkPath: workDir,
+    },
+    workDir,
+    remove: own,
+    unreadInput: stdin === undefined ? "" : readPipeData(images, stdin.key).toBase64(),
+    stdinEnded: manifest.stdinEnded,
+  };
+}
+
+/** The shim goes on using it as long as the task lives: it lies in the job's folder. */
+async function writeRunc(folder: string, criuDir: string): Promise<string> {
+  const { path } = await locateRunc();
+  const script = join(folder, "runc");
+  const search = `${criuDir}:${cleanEnvironment().PATH}`;
+  const quoted = (word: string) => `'${word.replaceAll("'", `'\\''`)}'`;
+  writeFileSync(script, `#!/bin/sh\nPATH=${quoted(search)} exec ${quoted(path)} "$@"\n`, { mode: 0o700 });
+  return script;
+}
