@@ -83,6 +83,18 @@ export async function removeContainer(place: ContainerdPlace, id: string): Promi
   if (snapshotKey !== "") await removeSnapshot(containerd, { snapshotter, key: snapshotKey });
 }
 
+/** What a dump left of a job's container, if it was made for that job. Whoever took containerd away took it too. */
+export async function forgetContainer({ id, containerd: place }: JobContainer, jid: string): Promise<void> {
+  if (place === undefined) return;
+  try {
+    using containerd = await open(place);
+    const container = await findContainer(containerd, id);
+    if (container !== undefined && jobLabelOf(container) === jid) await removeContainer(place, id);
+  } catch (error) {
+    if (!(error instanceof CedanaError) || error.reason !== "RUNTIME_UNAVAILABLE") throw error;
+  }
+}
+
 /** The container of a job that is to run. */
 export async function makeForRun(options: RunOptions, jid: string): Promise<MadeContainer> {
   const { caller, container: choices, args, env, cwd, tty, output } = options;

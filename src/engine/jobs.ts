@@ -7,6 +7,7 @@ import { checkSignal, findJob, findTarget, halted, mayUse } from "./access.ts";
 import type { Engine, JobView, Target } from "./api.ts";
 import { removeCheckpointOf } from "./checkpoints.ts";
 import { letRun } from "./container_after.ts";
+import { forgetContainer } from "./containerd_make.ts";
 import { containerOf } from "./containers.ts";
 import type { EngineContext } from "./context.ts";
 import { killTree } from "./kill_tree.ts";
@@ -112,6 +113,7 @@ export async function deleteJobs(
     using _lock = context.locks.take(`job ${jid}`, "deleted");
     const taken = checkpoints ? context.store.listCheckpoints(jid) : [];
     for (const checkpoint of taken) await removeCheckpointOf(context, caller, checkpoint);
+    if (job.container?.containerd !== undefined) await forgetContainer(job.container, jid);
     context.store.deleteJob(jid);
     removeJobFolder(context.store.path, jid);
     if (job.output.kind === "log" && job.output.path === defaultLog(jid)) removeDefaultLog(jid);

@@ -1,0 +1,309 @@
+/** Containers of containerd's: run, managed, dumped and restored. Needs root, containerd, runc and CRIU (npm run setup). */
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { existsSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { startClient, startInTerminal, until } from "./client.ts";
+import { startContainerd, type TestContainerd } from "./containerd/server.ts";
+import { startTestDaemon, type TestDaemon } from "./daemon.ts";
+
+let daemon: TestDaemon;
+let server: TestContainerd;
+beforeAll(async () => {
+  server = await startContainerd();
+  await server.importBusybox();
+  daemon = await startTestDaemon();
+}, 60_000);
+afterAll(async () => {
+  await daemon?.stop();
+  await server?.stop();
+  rmSync(join("/run/containerd/runc", server.namespace), { recursive: true, force: true });
+});
+
+const image = "docker.io/library/busybox:latest";
+/** Counts in its own file system, and says so. */
+const counts = ["sh", "-c", "i=0; while :; do i=$((i+1)); echo $i > /count; echo at $i; sleep 0.05; done"];
+const place = () => ["--address", server.address, "--namespace", server.namespace];
+
+async function ours(...args: string[]): Promise<string> {
+  const { code, stdout, stderr } = await daemon.cli(args);
+  if (code !== 0) throw new Error(`${args.join(" ")}: ${stderr}`);
+  return stdout;
+}
+
+async function refused(...args: string[]): Promise<string> {
+  const { code, stdout, stderr } = await daemon.cli(args);
+  expect({ args, code, stdout }).toEqual({ args, code: 1, stdout: "" });
+  expect(stderr).toMatch(/^error: [^\n]+\n(hint: [^\n]+\n)?$/);
+  return stderr;
+}
+
+const dumped = async (...args: string[]) => (await ours("dump", ...args)).trim().split(" ").at(-1) ?? "";
+const jidIn = (printed: string) => /job (\S+?),/.exec(printed)?.[1] ?? "";
+const run = (jid: string, ...more: string[]) =>
+  ours("run", "containerd", image, ...place(), "--jid", jid, ...more, "--", ...counts);
+
+/** What `ctr task ls` says of it. */
+async function taskOf(id: string): Promise<string | undefined> {
+  const line = (await server.ctr("task", "ls")).split("\n").find((each) => each.startsWith(`${id} `));
+  return line?.trim().split(/ +/).at(-1);
+}
+
+const containers = async () => (await server.ctr("containers", "ls", "-q")).split("\n").filter(Boolean);
+
+let execs = 0;
+async function count(id: string): Promise<number> {
+  const look = "cat /count 2>/dev/null || echo 0";
+  return Number(await server.ctr("task", "exec", "--exec-id", `look-${++execs}`, id, "sh", "-c", look));
+}
+
+async function goesOn(id: string): Promise<void> {
+  await until(`${id} counts`, async () => (await count(id)) > 0);
+  const before = await count(id);
+  await until(`${id} counts beyond ${before}`, async () => (await count(id)) > before);
+}
+
+/** A task that `ctr` started. */
+async function started(id: string): Promise<string> {
+  await server.ctr("run", "-d", "--runc-root", server.runcRoot, image, id, ...counts);
+  await goesOn(id);
+  return id;
+}
+
+async function removed(id: string): Promise<void> {
+  await server.ctr("task", "rm", "-f", id).catch(() => {});
+  await server.ctr("containers", "rm", id);
+}
+
+describe("a job of our own", () => {
+  test("runs the image's command with its environment, and exits with its status", async () => {
+    const script = 'cat; echo "$MODE in $PWD"; echo err >&2; exit 7';
+    const client = startClient(daemon, [
+      ...["run", "containerd", "busybox", ...place(), "--env", "MODE=fast", "--cwd", "/tmp", "--attach"],
+      ...["--", "sh", "-c", script],
+    ]);
+    client.write("typed\n");
+    client.end();
+    expect(await client.exited).toBe(7);
+    expect([client.stdout(), client.stderr()]).toEqual(["typed\nfast in /tmp\n", "err\n"]);
+    await until("nothing is left of it", async () => (await containers()).length === 0);
+  });
+
+  test("has a terminal of the size of its client's", async () => {
+    const flags = ["run", "containerd", image, ...place(), "--tty", "--attach"];
+    using terminal = startInTerminal(daemon, [...flags, "--", "sh"], { size: { cols: 77, rows: 33 } });
+    await until("there is a prompt", () => terminal.stdout().includes("# "));
+    terminal.write("stty size; exit 3\n");
+    expect(await terminal.exited).toBe(3);
+    expect(terminal.stdout()).toContain("33 77");
+  });
+
+  test("goes with --no-server, whose exit status is its own", async () => {
+    const { code, stdout } = await daemon.cli(
+      ["run", "containerd", image, ...place(), "--no-server", "--", "sh", "-c", "cat; exit 3"],
+      { stdin: "given\n" },
+    );
+    expect([code, stdout]).toEqual([3, "given\n"]);
+    await until("nothing is left of it", async () => (await containers()).length === 0);
+  });
+
+  test("is dumped, and restored into its own file system, as containerd's", async () => {
+    await run("mine");
+    await goesOn("mine");
+    await dumped("job", "mine");
+    expect(await taskOf("mine")).toBeUndefined();
+    expect(await containers()).toEqual(["mine"]);
+    await ours("restore", "job", "mine");
+    expect(await taskOf("mine")).toBe("RUNNING");
+    await goesOn("mine");
+    const log = join("/var/log", "cedana-output-mine.log");
+    const lines = () => readFileSync(log, "utf8").split("\n").length;
+    const before = lines();
+    await until("its log goes on", () => lines() > before);
+    await server.ctr("task", "kill", "-s", "KILL", "mine");
+    await until("nothing is left of it", async () => (await containers()).length === 0);
+    expect(await ours("ps")).toMatch(/mine +containerd +\d+ +halted/);
+  });
+
+  test("outlives a containerd that is restarted, and a daemon that is killed; its exit status is not lost", async () => {
+    await run("lasting", "--attachable");
+    await goesOn("lasting");
+    await server.restart();
+    await daemon.kill9();
+    await daemon.start();
+    await goesOn("lasting");
+    await server.ctr("task", "kill", "-s", "TERM", "lasting").catch(() => {});
+    await server.ctr("task", "kill", "-s", "KILL", "lasting").catch(() => {});
+    await until("its end is known", async () => {
+      const { status, exit } = JSON.parse(await ours("job", "inspect", "lasting", "--format", "json"));
+      return status === "halted" && exit?.status === 137;
+    });
+    await until("nothing is left of it", async () => (await containers()).length === 0);
+  });
+
+  test("a folder is as good as an image", async () => {
+    const rootfs = join(server.dir, "rootfs");
+    expect(Bun.spawnSync(["mkdir", "-p", join(rootfs, "bin")]).success).toBe(true);
+    for (const name of ["sh", "sleep", "cat"])
+      Bun.spawnSync(["cp", "/bin/busybox", join(rootfs, "bin", name)]);
+    await ours("run", "containerd", rootfs, ...place(), "--jid", "folder", "--", ...counts);
+    await until("it counts", () => existsSync(join(rootfs, "count")));
+    await dumped("job", "folder", "--compression", "zstd");
+    await ours("restore", "job", "folder");
+    await goesOn("folder");
+    await ours("job", "kill", "folder");
+    await until("nothing is left of it", async () => (await containers()).length === 0);
+  });
+});
+
+describe("a container that somebody else started", () => {
+  test("is shown, becomes a job, and is paused as containerd knows it", async () => {
+    const id = await started("shown");
+    const listed = JSON.parse(await ours("query", "containerd", "sho", ...place(), "--format", "json"));
+    expect(listed.containers).toMatchObject([
+      { container: { type: "containerd", id, namespace: server.namespace }, status: "running", image },
+    ]);
+    await ours("manage", "containerd", id, ...place(), "--jid", "managed");
+    expect(await ours("ps")).toMatch(/managed +containerd/);
+    await ours("freeze", "job", "managed");
+    expect(await taskOf(id)).toBe("PAUSED");
+    await ours("unfreeze", "containerd", id, ...place());
+    expect(await taskOf(id)).toBe("RUNNING");
+    await ours("job", "kill", "managed");
+    await removed(id);
+  });
+
+  test("is waited for before it is there", async () => {
+    const managing = ours("manage", "containerd", "upcoming", ...place(), "--upcoming", "--jid", "upcoming");
+    await Bun.sleep(300);
+    await started("upcoming");
+    expect(await managing).toContain("managing job upcoming");
+    await ours("job", "kill", "upcoming");
+    await removed("upcoming");
+  });
+
+  test.each(["none", "tar", "lz4 --streams 2"])("is dumped with %s, and comes back", async (words) => {
+    const form = words.split(" ");
+    const id = await started(`form-${form.length}${form[0]}`);
+    const path = await dumped("containerd", id, ...place(), "--compression", ...form);
+    // What is left of the task is its owner's to take away.
+    expect(await taskOf(id)).toBe("STOPPED");
+    const jid = jidIn(await ours("restore", "containerd", "--path", path, ...place()));
+    expect(await taskOf(id)).toBe("RUNNING");
+    await goesOn(id);
+    await ours("job", "kill", jid);
+    await until("its task is gone", async () => (await taskOf(id)) === undefined);
+    // The container is somebody else's.
+    expect(await containers()).toContain(id);
+    await removed(id);
+  });
+
+  test("runs on when it is dumped so, and its file system becomes an image", async () => {
+    const id = await started("kept");
+    const path = await dumped("containerd", id, ...place(), "--leave-running", "--image", "localhost/kept:1");
+    await goesOn(id);
+    expect(await server.ctr("images", "ls", "-q")).toContain("localhost/kept:1");
+    expect(await refused("dump", "containerd", id, ...place(), "--image", "localhost/kept:1")).toContain(
+      "localhost/kept:1",
+    );
+    await goesOn(id);
+    await removed(id);
+    // The container is gone, as on another host; the image brings its files.
+    const restored = ["restore", "containerd", "--path", path, ...place(), "--id", "kept-2"];
+    const jid = jidIn(await ours(...restored));
+    expect(await taskOf("kept-2")).toBe("RUNNING");
+    await goesOn("kept-2");
+    await ours("job", "kill", jid);
+    await until("nothing is left of it", async () => (await containers()).length === 0);
+  });
+
+  test("goes with the job that it was made for, when that is deleted", async () => {
+    await run("forgotten");
+    await goesOn("forgotten");
+    await dumped("job", "forgotten");
+    expect(await containers()).toEqual(["forgotten"]);
+    await ours("job", "delete", "forgotten", "--checkpoints");
+    expect(await containers()).toEqual([]);
+    expect(await server.ctr("snapshots", "ls")).not.toContain("Active");
+  });
+
+  test("--rootfs-only leaves its processes alone", async () => {
+    const id = await started("files");
+    const printed = await ours(
+      "dump",
+      "containerd",
+      id,
+      ...place(),
+      "--rootfs-only",
+      "--image",
+      "localhost/files:1",
+    );
+    expect(printed).toBe("committed the writable layer as image localhost/files:1\n");
+    await goesOn(id);
+    expect(await taskOf(id)).toBe("RUNNING");
+    await removed(id);
+  });
+});
+
+describe("what cannot be", () => {
+  test("is said in one line, and nothing is left", async () => {
+    const sh = ["--", "sh"];
+    expect(await refused("run", "containerd", "nosuch", ...place())).toContain(
+      "containerd has no image docker.io/library/nosuch:latest",
+    );
+    expect(await refused("run", "containerd", image, ...place(), "--", "nosuch")).toContain(
+      "executable file not found",
+    );
+    expect(await refused("run", "containerd", image, "--address", "/nonexistent", ...sh)).toContain(
+      "there is no socket /nonexistent",
+    );
+    expect(await refused("run", "containerd", image, ...place(), "--snapshotter", "nosuch", ...sh)).toContain(
+      "cannot use the snapshotter nosuch",
+    );
+    expect(await refused("dump", "containerd", "nosuch", ...place())).toContain("no container nosuch");
+    expect(await refused("query", "containerd", "nosuch", ...place())).toContain("no container nosuch");
+    await server.ctr("containers", "create", image, "idle");
+    expect(await refused("dump", "containerd", "idle", ...place())).toContain("container idle has no task");
+    expect(await refused("run", "containerd", image, ...place(), "--id", "idle", ...sh)).toContain(
+      "has a container idle already",
+    );
+    await server.ctr("containers", "rm", "idle");
+    expect(await containers()).toEqual([]);
+    expect(await server.ctr("snapshots", "ls")).not.toContain("Active");
+    expect(await server.ctr("leases", "ls", "-q")).toBe("");
+  });
+
+  test("a restore where it runs already is refused, and one of a damaged checkpoint leaves nothing", async () => {
+    const id = await started("twice");
+    const path = await dumped("containerd", id, ...place(), "--leave-running", "--compression", "none");
+    expect(await refused("restore", "containerd", "--path", path, ...place())).toContain(
+      "twice is there already",
+    );
+    await goesOn(id);
+    const process = await refused("restore", "runc", "--path", path, "--bundle", "/tmp");
+    expect(process).toContain("the checkpoint is of type containerd, not runc");
+    const core = readdirSync(path).find((name) => name.startsWith("core-")) ?? "";
+    await until("its checksums are there", () => existsSync(join(path, "checksums.json")));
+    await Bun.write(
+      join(path, core),
+      new Uint8Array(await Bun.file(join(path, core)).arrayBuffer()).reverse(),
+    );
+    const again = ["restore", "containerd", "--path", path, ...place(), "--id", "twice-2"];
+    expect(await refused(...again)).toContain("damaged");
+    expect(await containers()).toEqual(["twice"]);
+    await removed(id);
+  });
+
+  test("a dump that cannot be is told, and the container runs on", async () => {
+    const id = await started("refused");
+    const inside = server.ctr("task", "exec", "--exec-id", "guest", id, "sleep", "1000").catch(() => "ended");
+    await until("a guest is in it", async () => (await server.ctr("task", "ps", id)).split("\n").length > 4);
+    expect(await refused("dump", "containerd", id, ...place())).toContain("was started from outside");
+    await server.ctr("task", "kill", "--exec-id", "guest", "-s", "KILL", id);
+    expect(await inside).toBe("ended");
+    expect(await refused("dump", "containerd", id, ...place(), "--criu-opts", '{"nonsense":1}')).toContain(
+      "nonsense",
+    );
+    await goesOn(id);
+    await removed(id);
+  });
+});
