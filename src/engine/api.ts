@@ -4,6 +4,7 @@
  */
 
 import type { Compression } from "../config/schema.ts";
+import type { Pod } from "../containerd/cri.ts";
 import type { CheckpointContent } from "../criu/images/content.ts";
 import type { HealthItem } from "../health/types.ts";
 import type { CheckpointRecord, ContainerdPlace, JobExit, JobRecord } from "../jobs/types.ts";
@@ -173,6 +174,18 @@ export interface QueryOptions {
   targets: Target[];
   tree: boolean;
   inspect: boolean;
+  /** Of type k8s. */
+  pods?: PodChoice;
+}
+
+/** What is absent, or empty, fits every pod. */
+export interface PodChoice {
+  /** Any of them. */
+  names: string[];
+  namespace?: string;
+  labels: Record<string, string>;
+  /** The container runtime's socket. */
+  address?: string;
 }
 
 export interface Queried {
@@ -182,6 +195,7 @@ export interface Queried {
     containerd?: ContainerdPlace;
     jid: string;
   })[];
+  pods: Pod[];
 }
 
 /** What a client of Attach sends and gets; the engine relays it to the job's supervisor. */

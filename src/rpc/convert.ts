@@ -1,6 +1,7 @@
 /** What the engine answers → messages. */
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import type { Pod } from "../containerd/cri.ts";
 import type { CheckpointContent } from "../criu/images/content.ts";
 import type { Dumped, JobView, Queried } from "../engine/api.ts";
 import {
@@ -8,6 +9,7 @@ import {
   type ContainerInfoSchema,
   type HealthCheckItemSchema,
   HealthStatus,
+  type PodInfoSchema,
   type ProcessInfoSchema,
 } from "../gen/cedana/daemon/v1/daemon_pb.ts";
 import {
@@ -103,6 +105,18 @@ export function containerInfo(
     cgroups: Object.fromEntries(info.cgroups.map(({ controller, path }) => [controller, path])),
     owner: owner?.kind ?? "",
     createdAt: timestampFromMs(createdAt),
+  };
+}
+
+export function pod({ runtimeSpec: _, ...same }: Pod): MessageInitShape<typeof PodInfoSchema> {
+  return {
+    ...same,
+    createdAt: timestampFromMs(same.createdAt),
+    containers: same.containers.map(({ state, runtimeSpec: _, imageRef: __, ...container }) => ({
+      ...container,
+      status: state,
+      createdAt: timestampFromMs(container.createdAt),
+    })),
   };
 }
 

@@ -6,6 +6,7 @@ import type {
   DumpOptions,
   ManageOptions,
   OutputChoice,
+  PodChoice,
   QueryOptions,
   RestoreOptions,
   RunOptions,
@@ -21,6 +22,7 @@ import {
   type DumpRequest,
   type KillRequest,
   type ManageRequest,
+  type PodFilter,
   type QueryRequest,
   type RestoreRequest,
   type RunRequest,
@@ -40,7 +42,7 @@ const SIGKILL = 9;
 const highestSignal = 64;
 const defaultUmask = 0o022;
 const maxTargets = 1024;
-const queried = ["process", "runc", "containerd"] as const;
+const queried = ["process", "runc", "containerd", "k8s"] as const;
 
 export function target(message: TargetMessage | undefined, field = "target"): Target {
   switch (message?.target.case) {
@@ -188,8 +190,21 @@ export function query(request: QueryRequest): Said<QueryOptions> {
   const type = is.oneOf("type", request.type || "process", queried);
   if (type === "process" && targets.length === 0) throw is.invalid("targets", "must name a pid or a jid");
   if (targets.length > maxTargets) throw is.invalid("targets", `holds more than ${maxTargets} items`);
+  if (type === "k8s" && targets.length > 0) throw is.invalid("targets", "are not for type k8s: see pods");
   const check = type === "process" ? queriedProcess : queriedContainers;
-  return { type, targets: targets.map((one, index) => check(one, `targets[${index}]`)), tree, inspect };
+  const checked = targets.map((one, index) => check(one, `targets[${index}]`));
+  return { type, targets: checked, tree, inspect, pods: request.pods && podChoice(request.pods) };
+}
+
+function podChoice({ names, namespace, labels, address }: PodFilter): PodChoice {
+  for (const [key, value] of Object.entries(labels))
+    is.text(`pods.labels.${is.text("pods.labels", key)}`, value);
+  return {
+    names: is.list("pods.names", names),
+    namespace: is.optional(namespace, (name) => is.text("pods.namespace", name)),
+    labels,
+    address: is.optional(address, (path) => is.absolutePath("pods.address", path)),
+  };
 }
 
 function queriedProcess(message: TargetMessage, field: string): Target {

@@ -88,13 +88,11 @@ export function daemonService(engine: Engine, draining: AbortSignal): ServiceImp
       return { checkpoint: answer.checkpoint(await engine.retryCheckpoint(asked)) };
     },
     async query(request, context) {
-      const { processes, containers } = await engine.query({
-        ...asked.query(request),
-        caller: callerOf(context),
-      });
+      const found = await engine.query({ ...asked.query(request), caller: callerOf(context) });
       return {
-        processes: processes.map(answer.processInfo),
-        containers: containers.map(answer.containerInfo),
+        processes: found.processes.map(answer.processInfo),
+        containers: found.containers.map(answer.containerInfo),
+        pods: found.pods.map(answer.pod),
       };
     },
     async healthCheck({ full }, context) {

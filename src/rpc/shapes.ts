@@ -93,6 +93,13 @@ const containerInfo: Shape<daemon.ContainerInfo> = {
   name: "cedana.daemon.v1.ContainerInfo",
   fields: { container, createdAt: "time" },
 };
+const pod: Shape<daemon.PodInfo> = {
+  name: "cedana.daemon.v1.PodInfo",
+  fields: {
+    createdAt: "time",
+    containers: { name: "cedana.daemon.v1.PodContainer", fields: { createdAt: "time" } },
+  },
+};
 const healthItem: Shape<daemon.HealthCheckItem> = {
   name: "cedana.daemon.v1.HealthCheckItem",
   fields: {
@@ -137,7 +144,7 @@ export const responses: { [M in keyof Responses]: Shape<Responses[M]> } = {
   retryCheckpoint: { name: "cedana.daemon.v1.RetryCheckpointResponse", fields: { checkpoint } },
   query: {
     name: "cedana.daemon.v1.QueryResponse",
-    fields: { processes: processInfo, containers: containerInfo },
+    fields: { processes: processInfo, containers: containerInfo, pods: pod },
   },
   healthCheck: { name: "cedana.daemon.v1.HealthCheckResponse", fields: { items: healthItem } },
 };

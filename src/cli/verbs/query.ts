@@ -1,9 +1,10 @@
+import { resolve } from "node:path";
+import { usageError } from "../argv/usage.ts";
 import { type Call, defineCommand, defineGroup } from "../command.ts";
 import { containerArgument, containerdFlags, rootFlag } from "../container_flags.ts";
 import type { Named } from "../containers.ts";
 import { present } from "../context.ts";
 import { pidArgument } from "../flags.ts";
-import { laterCommands } from "../unsupported.ts";
 
 const detailFlags = {
   tree: { type: "boolean", alias: "t", description: "and all their descendants" },
@@ -113,9 +114,75 @@ async function queryContainers(
   return 0;
 }
 
+const queryK8s = defineCommand({
+  meta: {
+    name: "k8s",
+    description: "Describe the pods of this host and their containers",
+    examples: [
+      "cedana query k8s",
+      "cedana query k8s web-7d4b9 --namespace shop",
+      "cedana query k8s --label app=web --format json",
+    ],
+    notes: "A container of a pod is dumped by its id: cedana dump containerd ID --namespace k8s.io.",
+  },
+  args: {
+    pods: {
+      type: "positional",
+      repeatable: true,
+      valueHint: "POD",
+      description: "pods by name (default: all)",
+    },
+    namespace: {
+      type: "string",
+      valueHint: "NAME",
+      description: "Kubernetes' namespace (default: every one)",
+    },
+    label: {
+      type: "string",
+      alias: "l",
+      repeatable: true,
+      valueHint: "KEY=VALUE",
+      description: "only pods with this label",
+    },
+    address: {
+      type: "string",
+      valueHint: "FILE",
+      candidates: "file",
+      description: "the container runtime's socket (default: the first of the usual ones that is there)",
+    },
+    tree: { ...detailFlags.tree, description: "with the containers' processes" },
+    inspect: { ...detailFlags.inspect, description: "with open files and mappings of their processes" },
+  },
+  async run(call) {
+    const { pods: names, namespace, label, address, tree = false, inspect = false } = call.args;
+    const labels = Object.fromEntries(label.map((text) => labelIn(text, call.path)));
+    const socket = address && resolve(address.replace(/^unix:\/\//, ""));
+    const { withDaemon } = await import("../session.ts");
+    await withDaemon(call, async (daemon) => {
+      const { renderPods } = await import("../render/pods.ts");
+      const { renderJson } = await import("../render/json.ts");
+      const pods = { names, namespace, labels, address: socket };
+      const response = await daemon.query({ type: "k8s", tree, inspect, pods });
+      present(call, {
+        json: () => renderJson(response),
+        table: () => renderPods(response, { tree, inspect }),
+        quiet: () => response.pods.flatMap((pod) => pod.containers.map(({ id }) => `${id}\n`)).join(""),
+      });
+    });
+    return 0;
+  },
+});
+
+function labelIn(text: string, path: readonly string[]): [string, string] {
+  const [, key, value] = /^([^=]+)=(.*)$/s.exec(text) ?? [];
+  if (key === undefined || value === undefined)
+    throw usageError(`--label must be KEY=VALUE, got "${text}"`, path);
+  return [key, value];
+}
+
 export const queryGroup = defineGroup({ name: "query", description: "Describe what runs" }, [
   queryProcess,
   queryRunc,
   queryContainerd,
-  ...laterCommands("query", ["k8s"]),
+  queryK8s,
 ]);

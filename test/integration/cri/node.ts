@@ -92,7 +92,7 @@ export async function startNode({ cri = true }: { cri?: boolean } = {}): Promise
     socket,
     runcRoot: join(dir, "runc/k8s.io"),
     async runPod({ name, namespace, uid }) {
-      const security_context = { namespace_options: { network: "NODE" } };
+      const security_context = { namespace_options: { network: "NODE", pid: "CONTAINER" } };
       const labels = { "io.kubernetes.pod.name": name, "io.kubernetes.pod.namespace": namespace };
       const config = {
         metadata: { name, namespace, uid },
@@ -106,7 +106,7 @@ export async function startNode({ cri = true }: { cri?: boolean } = {}): Promise
     },
     async runContainer(pod, name, command) {
       mkdirSync(join(dir, "logs"), { recursive: true });
-      const linux = { security_context: { namespace_options: { network: "NODE" } } };
+      const linux = { security_context: { namespace_options: { network: "NODE", pid: "CONTAINER" } } };
       const labels = { "io.kubernetes.container.name": name };
       const config = {
         metadata: { name },
