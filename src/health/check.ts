@@ -2,7 +2,7 @@
 import type { Config } from "../config/schema.ts";
 import { messageOf } from "../errors.ts";
 import { versionLine } from "../version.ts";
-import { runcChecks } from "./containers.ts";
+import { containerdChecks, runcChecks } from "./containers.ts";
 import { criuChecks } from "./criu.ts";
 import { capabilities, cgroups, limits, privileges } from "./host.ts";
 import { kernelConfig, kernelVersion } from "./kernel.ts";
@@ -23,6 +23,7 @@ const checks: [string, Check][] = [
   ["cedana", () => [{ component: "cedana", name: "version", value: versionLine(), status: "ok" }]],
   ["criu", criuChecks],
   ["runc", runcChecks],
+  ["containerd", containerdChecks],
   ["kernel", () => [kernelVersion(), kernelConfig()]],
   ["host", () => [privileges(), capabilities(), ...limits(), cgroups()]],
   ["network", () => [networkLock()]],

@@ -39,6 +39,7 @@ test.each([[["check"]], [["daemon", "check"]]])(
     expect(find(items, "criu", "kernel support")).toMatchObject({ status: "ok" });
     expect(find(items, "runc", "found")).toMatchObject({ value: Bun.which("runc"), status: "ok" });
     expect(find(items, "runc", "version")?.value).toMatch(/^1\.\d+/);
+    expect(find(items, "containerd", "found")?.status).toBe("ok");
     for (const [component, name] of [
       ["cedana", "version"],
       ["criu", "clone3_set_tid"],
