@@ -116,12 +116,12 @@ export function verify({ source, operation }: VerifyCheckpointRequest): Said<Ver
 export function run(request: RunRequest): Said<RunOptions> {
   const type = is.runtimeType("type", request.type);
   const container = containerChoices(request.container);
-  if (container !== undefined && (container.type ?? type) !== type)
-    throw is.invalid("container.container.type", `must be ${type}`);
   if (type === "runc") checkNoProgram(request, container);
   else if (type === "containerd") checkFileSystem(container);
   else if (container !== undefined) throw is.invalid("container", "goes with type runc or containerd");
   else if ((request.args[0] ?? "") === "") throw is.invalid("args", "must begin with a command");
+  if (request.container?.container !== undefined && container?.type !== type)
+    throw is.invalid("container.container.type", `must be ${type}`);
   return {
     type,
     args: is.list("args", request.args),
@@ -191,7 +191,8 @@ export function query(request: QueryRequest): Said<QueryOptions> {
   if (type === "process" && targets.length === 0) throw is.invalid("targets", "must name a pid or a jid");
   if (targets.length > maxTargets) throw is.invalid("targets", `holds more than ${maxTargets} items`);
   if (type === "k8s" && targets.length > 0) throw is.invalid("targets", "are not for type k8s: see pods");
-  const check = type === "process" ? queriedProcess : queriedContainers;
+  const check = (one: TargetMessage, field: string) =>
+    type === "process" ? queriedProcess(one, field) : queriedContainers(one, field, type);
   const checked = targets.map((one, index) => check(one, `targets[${index}]`));
   return { type, targets: checked, tree, inspect, pods: request.pods && podChoice(request.pods) };
 }
@@ -214,9 +215,11 @@ function queriedProcess(message: TargetMessage, field: string): Target {
   return named;
 }
 
-function queriedContainers({ target }: TargetMessage, field: string): Target {
+function queriedContainers({ target }: TargetMessage, field: string, type: string): Target {
   if (target.case !== "container") throw is.invalid(field, "must name a container, or its root");
-  return { container: containersRef(target.value, `${field}.container`) };
+  const container = containersRef(target.value, `${field}.container`);
+  if (container.type !== type) throw is.invalid(`${field}.container.type`, `must be ${type}`);
+  return { container };
 }
 
 export function terminal(

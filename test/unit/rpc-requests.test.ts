@@ -191,7 +191,7 @@ describe("a run of a container", () => {
     expect({ type, container }).toEqual({
       type: "runc",
       container: {
-        ...{ id: "web", root: "/r", bundle: "/b" },
+        ...{ type: "runc", id: "web", root: "/r", bundle: "/b" },
         ...{ noPivot: true, noNewKeyring: false, systemdCgroup: false },
       },
     });
@@ -214,8 +214,25 @@ describe("a run of a container", () => {
     );
   });
 
-  test("is of type runc", () => {
+  test("is of a type that has containers", () => {
     expect(refusal(() => run({ container: bundle }))).toStartWith("container: ");
+  });
+
+  test("of containerd's takes an image or a folder, a command in place of its own, and no place of runc's", () => {
+    const asked = (container: object) => run({ type: "containerd", args: ["sh"], container });
+    const place = { type: "containerd", namespace: "shop", address: "/run/c.sock" };
+    expect(asked({ container: place, image: "busybox" })).toMatchObject({
+      ...{ args: ["sh"], cwd: "" },
+      container: { ...place, image: "busybox" },
+    });
+    expect(refusal(() => asked({ container: place }))).toStartWith(
+      "container: must name an image or a rootfs",
+    );
+    expect(refusal(() => asked({ container: place, image: "b", rootfs: "/r" }))).toStartWith("container: ");
+    expect(refusal(() => asked({ container: place, rootfs: "r" }))).toStartWith("container.rootfs: ");
+    expect(refusal(() => asked({ container: { ...place, root: "/r" }, image: "b" }))).toStartWith(
+      "container.container.root: goes with type runc",
+    );
   });
 });
 
@@ -237,10 +254,10 @@ describe("a restore", () => {
       restore({ source: { case: "path", value: "/c" }, container }).container;
     const flags = { noPivot: false, noNewKeyring: false, systemdCgroup: false };
     expect(of()).toBeUndefined();
-    expect(of({ container: { type: "runc" } })).toEqual(flags);
+    expect(of({ container: { type: "runc" } })).toEqual({ type: "runc", ...flags });
     expect(of({ container: { type: "runc", id: "web2", bundle: "/b" } })).toEqual({
       ...flags,
-      ...{ id: "web2", bundle: "/b" },
+      ...{ type: "runc", id: "web2", bundle: "/b" },
     });
     expect(refusal(() => of({ container: { type: "runc", id: "." } }))).toStartWith(
       "container.container.id: ",
@@ -308,7 +325,8 @@ describe("a query", () => {
   });
 
   test.each([
-    ["type", { type: "containerd" }],
+    ["type", { type: "docker" }],
+    ["targets[0].container.type", { type: "containerd", targets: [container({ type: "runc", id: "x" })] }],
     ["targets[0]", { type: "runc", targets: [{ target: { case: "pid", value: 1 } }] }],
     ["targets[0]", { type: "runc", targets: [{ target: { case: "jid", value: "j" } }] }],
     ["targets[0].container.id", { type: "runc", targets: [container({ type: "runc", id: ".." })] }],
