@@ -42,7 +42,13 @@ export interface ManifestContainer {
   /** It has a terminal that came to somebody over a console socket. */
   console: boolean;
   containerd?: ManifestContainerd;
+  /** runc: its config.json, where it could be read. */
+  spec?: string;
+  /** runc: what of its root file system is among the files (`dump --rootfs`). */
+  layer?: (typeof layers)[number];
 }
+
+const layers = ["whole", "overlay"] as const;
 
 /** What containerd must know of a container, to have it again where it has it no more. */
 export interface ManifestContainerd {
@@ -200,6 +206,8 @@ function parseContainer(fields: Fields): ManifestContainer {
     bundle: fields.string("bundle"),
     descriptors: fields.strings("descriptors", 3),
     console: fields.boolean("console"),
+    ...(fields.has("spec") && { spec: fields.string("spec", MANIFEST_LIMIT) }),
+    ...(fields.has("layer") && { layer: fields.oneOf("layer", layers) }),
     ...(fields.has("containerd") && { containerd: parseContainerd(fields.object("containerd")) }),
   };
 }

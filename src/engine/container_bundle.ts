@@ -12,28 +12,41 @@ const annotation = "org.criu.config";
 
 /** Makes it in the job's folder, where it stays with the job: runc names it as the container's. */
 export function bundleWithoutCgroup(bundle: string, folder: string): string {
-  const spec: unknown = JSON.parse(readFileSync(join(bundle, "config.json"), "utf8"));
-  if (
-    !isRecord(spec) ||
-    !isRecord(spec.root) ||
-    !isRecord(spec.linux) ||
-    !Array.isArray(spec.linux.namespaces)
-  ) {
-    throw new CedanaError({ reason: "PATH_NOT_USABLE", message: `${bundle} is no bundle` });
-  }
+  const spec = readBundle(bundle);
   const annotations = isRecord(spec.annotations) ? spec.annotations : {};
   const own = annotations[annotation];
   const asked = typeof own === "string" && own !== "" ? [readFileSync(own, "utf8")] : [];
   const config = criuConfig(folder, [...asked, "manage-cgroups=ignore"]);
-  const made = join(folder, "bundle");
-  mkdirSync(made, { recursive: true, mode: 0o700 });
-  const changed = {
+  return writeBundle(folder, {
     ...spec,
     root: { ...spec.root, path: resolve(bundle, String(spec.root.path)) },
     linux: { ...spec.linux, namespaces: spec.linux.namespaces.map(withoutPath) },
     annotations: { ...annotations, [annotation]: config },
-  };
-  writeFileSync(join(made, "config.json"), JSON.stringify(changed), { mode: 0o600 });
+  });
+}
+
+/** The same bundle around another root file system. */
+export function bundleAround(bundle: string, folder: string, rootfs: string): string {
+  const spec = readBundle(bundle);
+  return writeBundle(folder, { ...spec, root: { ...spec.root, path: rootfs } });
+}
+
+function readBundle(bundle: string) {
+  const spec: unknown = JSON.parse(readFileSync(join(bundle, "config.json"), "utf8"));
+  if (isRecord(spec)) {
+    const { root, linux, annotations } = spec;
+    if (isRecord(root) && isRecord(linux) && Array.isArray(linux.namespaces)) {
+      const namespaces: unknown[] = linux.namespaces;
+      return { ...spec, root, linux: { ...linux, namespaces }, annotations };
+    }
+  }
+  throw new CedanaError({ reason: "PATH_NOT_USABLE", message: `${bundle} is no bundle` });
+}
+
+function writeBundle(folder: string, spec: object): string {
+  const made = join(folder, "bundle");
+  mkdirSync(made, { recursive: true, mode: 0o700 });
+  writeFileSync(join(made, "config.json"), JSON.stringify(spec), { mode: 0o600 });
   return made;
 }
 

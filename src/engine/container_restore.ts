@@ -1,15 +1,17 @@
 /** restore, of a container: runc makes it anew around what CRIU brings back. */
+import { lstatSync } from "node:fs";
 import type { Manifest, ManifestContainer } from "../archive/manifest.ts";
 import { readPipeData } from "../criu/images/pipe_data.ts";
 import { swrkArguments } from "../criu/options.ts";
 import { CedanaError } from "../errors.ts";
 import type { JobContainer, JobRecord } from "../jobs/types.ts";
 import type { NamespaceType } from "../runc/namespaces.ts";
-import type { Spec } from "../runc/spec.ts";
+import { readSpec, type Spec } from "../runc/spec.ts";
 import type { ContainerStart } from "../supervisor/spec.ts";
 import type { RestoreOptions } from "./api.ts";
 import { bundleWithoutCgroup } from "./container_bundle.ts";
 import { prepareImages } from "./container_images.ts";
+import { unpackBundle, withRootfs } from "./container_rootfs.ts";
 import { claimPlace, containerStart, writeCriu } from "./container_start.ts";
 import { checkMayUseContainers } from "./containers.ts";
 import type { EngineContext } from "./context.ts";
@@ -17,14 +19,20 @@ import { replacedStdio } from "./restore_plan.ts";
 
 export interface RestorePlace {
   container: JobContainer;
+  /** What runc is given: the container's own, or one that was made of it. */
+  bundle: string;
   spec: Spec;
 }
 
-/** Where the container comes back: as asked, else where it was. */
+/** Where the container comes back: as asked, else where it was. What has to be made for it is made in the job's `folder`. */
 export async function restorePlace(
-  { caller, container: asked }: RestoreOptions,
-  job: JobRecord | undefined,
-  was: ManifestContainer,
+  { caller, container: asked, signal }: RestoreOptions,
+  {
+    job,
+    was,
+    folder,
+    images,
+  }: { job: JobRecord | undefined; was: ManifestContainer; folder: string; images: string },
 ): Promise<RestorePlace> {
   checkMayUseContainers(caller);
   const before = job?.container ?? was;
@@ -36,8 +44,13 @@ export async function restorePlace(
       hint: "name it with --bundle",
     });
   }
-  const container = { id, root, bundle };
-  return { container, spec: await claimPlace(container, job?.container) };
+  const given = lstatSync(bundle, { throwIfNoEntry: false })?.isFile()
+    ? await unpackBundle({ folder, bundle, signal }, was.spec)
+    : bundle;
+  await claimPlace({ id, root, bundle: given }, job?.container);
+  const used =
+    was.layer === undefined ? given : await withRootfs({ folder, bundle: given, signal }, images, was.layer);
+  return { container: { id, root, bundle: given }, bundle: used, spec: readSpec(used) };
 }
 
 function definedOf(asked: RestoreOptions["container"]): Partial<JobContainer> {
@@ -59,14 +72,12 @@ export interface ContainerRestore {
 export function restoreContainerStart(
   context: EngineContext,
   { criu: choices, container: asked, output }: RestoreOptions,
-  { jid, folder, place: { container, spec }, manifest, criu, images, workDir }: ContainerRestore,
+  { jid, folder, place: { container, bundle, spec }, manifest, criu, images, workDir }: ContainerRestore,
 ): Promise<ContainerStart> {
   // runc has CRIU join all others, and knows nothing of this one.
   const cgroup = joins(spec, "cgroup");
-  const place =
-    cgroup === undefined
-      ? container
-      : { ...container, bundle: bundleWithoutCgroup(container.bundle, folder) };
+  const used = cgroup === undefined ? bundle : bundleWithoutCgroup(bundle, folder);
+  const place = { ...container, bundle: used };
   const descriptors = manifest.container?.descriptors ?? [];
   prepareImages({ folder: images, descriptors, console: manifest.container?.console === true });
   const command = [

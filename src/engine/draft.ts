@@ -51,6 +51,8 @@ export interface DraftOptions {
   async: boolean;
   /** Packed while CRIU dumps; absent: when it has, unless into shards. */
   archive: ArchiveRoom | undefined;
+  /** Further files are put beside CRIU's images: these must come to a folder first. */
+  beside: boolean;
   caller: Identity;
   identity: CriuIdentity;
   /** CRIU's own folder, where its user may write. */
@@ -67,7 +69,7 @@ export async function openDraft(context: EngineContext, options: DraftOptions): 
       checkName(name);
       refusePending(context, options.target, name);
       const streams = options.target.form.streams > 0 && !options.async;
-      const streamed = streams || options.archive !== undefined;
+      const streamed = !options.beside && (streams || options.archive !== undefined);
       return await (streamed ? streamDraft(context, name, options) : folderDraft(context, name, options));
     } catch (error) {
       const taken = error instanceof CedanaError && error.reason === "CHECKPOINT_EXISTS";

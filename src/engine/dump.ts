@@ -22,6 +22,7 @@ import { bootId, readStat } from "../system/proc.ts";
 import { type FoundTarget, findTarget, findTree } from "./access.ts";
 import type { Dumped, DumpOptions } from "./api.ts";
 import { forgetDumped, thaw } from "./container_after.ts";
+import { packRootfs, withLayer } from "./container_rootfs.ts";
 import { manifestOf, recordOf } from "./containerd.ts";
 import { type EngineContext, socketPath } from "./context.ts";
 import { dumpIdentity } from "./criu_identity.ts";
@@ -54,6 +55,7 @@ export async function dump(context: EngineContext, options: DumpOptions): Promis
     });
   }
   const runtime = runtimeOf(typeOf(found));
+  const withFiles = container !== undefined && containerd === undefined && options.container?.rootfs === true;
   const target = targetOf(context, options);
   const async = options.async ?? config.checkpoint.async;
   const id = randomUUID();
@@ -78,9 +80,11 @@ export async function dump(context: EngineContext, options: DumpOptions): Promis
       () =>
         openDraft(context, {
           ...{ target, name: options.name, async, caller, identity, workDir: work.path },
-          archive: straight
-            ? archiveRoom({ options, target, async, leaveRunning, tree, memory, job, stat, caller, facts })
-            : undefined,
+          beside: withFiles,
+          archive:
+            straight && !withFiles
+              ? archiveRoom({ options, target, async, leaveRunning, tree, memory, job, stat, caller, facts })
+              : undefined,
           prefix: `dump-${runtime.type}-${job?.jid ?? container?.id ?? stat.pid}`,
           signal: operation.signal,
           onBytes: (done, total) => operation.bytes(done, total || memory),
@@ -125,6 +129,11 @@ export async function dump(context: EngineContext, options: DumpOptions): Promis
       },
       (images) => images.undo(),
     );
+    const files =
+      withFiles &&
+      (await step("rootfs", () =>
+        dumpTree(found, () => packRootfs(container, draft.imagesDir, operation.signal)),
+      ));
     if (layer !== undefined)
       await step(
         "image",
@@ -133,7 +142,10 @@ export async function dump(context: EngineContext, options: DumpOptions): Promis
       );
     await step("manifest", () =>
       explained(draft, () =>
-        draft.describe({ context, id, job, runtime, caller, criu, identity, facts, stat, held }),
+        draft.describe({
+          ...{ context, id, job, runtime, caller, criu, identity, stat, held },
+          facts: files ? withLayer(facts, files) : facts,
+        }),
       ),
     );
     if (leaveRunning) await step("resume", () => dumpTree(found, () => dumped.finish()));

@@ -26,12 +26,14 @@ export function writableLayer(
 ): WritableLayer | undefined {
   if (!asked?.rootfs && asked?.image === undefined && !asked?.rootfsOnly) return undefined;
   if (record === undefined || place === undefined) {
+    // runc's: its files go with the checkpoint (container_rootfs.ts).
+    if (container !== undefined && asked.image === undefined && !asked.rootfsOnly) return undefined;
     throw new CedanaError({
       reason: "NOT_SUPPORTED",
-      message: "--rootfs, --image and --rootfs-only are for containers of containerd",
-      hint:
-        container &&
-        "a bundle's root file system is a folder of yours: copy it while the container is frozen",
+      message:
+        container === undefined
+          ? "--rootfs, --image and --rootfs-only are for containers"
+          : "--image and --rootfs-only are for containers of containerd: runc's is none that has images",
     });
   }
   const { id, image, snapshotter, snapshotKey } = record;

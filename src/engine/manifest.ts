@@ -1,20 +1,23 @@
 /** What a dump says of itself, written beside the images before they are packed. */
 import { chownSync, closeSync, lchownSync, lstatSync, openSync, readdirSync, writeFileSync } from "node:fs";
 import { machine, release } from "node:os";
+import { join } from "node:path";
 import { listImages } from "../archive/folder.ts";
-import { type Manifest, serializeManifest } from "../archive/manifest.ts";
+import { type Manifest, type ManifestContainer, serializeManifest } from "../archive/manifest.ts";
 import { MANIFEST } from "../archive/names.ts";
 import type { PartialCheckpoint } from "../archive/partial.ts";
 import type { CriuBinary } from "../criu/locate.ts";
 import type { CriuIdentity } from "../criu/session.ts";
 import { formatVersion } from "../criu/version.ts";
 import type { JobRecord } from "../jobs/types.ts";
+import { specName } from "../runc/spec.ts";
 import type { Runtime, TreeFacts } from "../runtimes/runtime.ts";
 import type { ControlState } from "../supervisor/spec.ts";
 import type { Identity } from "../system/caller.ts";
 import { cpuFeatures } from "../system/cpu.ts";
 import { actAs } from "../system/identity.ts";
 import { type ProcStat, readCredentials } from "../system/proc.ts";
+import { readIfThere } from "../system/small_file.ts";
 import type { EngineContext } from "./context.ts";
 
 /** What a manifest says beside its files. */
@@ -91,11 +94,17 @@ export function describeDump(
     output: job?.output ?? { kind: "none" },
     // A job knows the bundle that it was made of, even where runc was given a changed one.
     ...(facts.container && {
-      container: { ...facts.container.manifest, ...(job?.container && { bundle: job.container.bundle }) },
+      container: containerIn(facts.container.manifest, job),
     }),
     files,
     ...(shards && { shards }),
   };
+}
+
+function containerIn(container: ManifestContainer, job: JobRecord | undefined): ManifestContainer {
+  const bundle = job?.container?.bundle ?? container.bundle;
+  const spec = container.containerd || bundle === "" ? "" : readIfThere(join(bundle, specName));
+  return { ...container, bundle, ...(spec !== "" && { spec }) };
 }
 
 /** Whose the tree is. */

@@ -19,6 +19,7 @@ import type { JobView, RestoreOptions } from "./api.ts";
 import { openSource } from "./checkpoint_source.ts";
 import { checkCompatible } from "./compatible.ts";
 import { joins, restoreContainerStart, restorePlace } from "./container_restore.ts";
+import { releaseRootfs } from "./container_rootfs.ts";
 import { claimContainerd, restoreTask } from "./containerd_restore.ts";
 import { type EngineContext, socketPath } from "./context.ts";
 import { restoreIdentity } from "./criu_identity.ts";
@@ -86,10 +87,6 @@ export async function restore(
     using work = openWorkFolder(context, identity);
     const { container } = manifest;
     checkKind(options, manifest);
-    const place =
-      container?.containerd === undefined
-        ? container && (await step("bundle", () => restorePlace(options, source.job, container)))
-        : undefined;
     const output = await step(
       "output",
       () => (starter.foreground ? foregroundOutput(options) : outputOf(options, source, manifest)),
@@ -101,6 +98,14 @@ export async function restore(
       () => (source.job === undefined ? removeJobFolder(context.store.path, source.jid) : undefined),
     );
     const { containerd } = container ?? {};
+    const place =
+      container && containerd === undefined
+        ? await step(
+            "bundle",
+            () => restorePlace(options, { job: source.job, was: container, folder, images: images.dir }),
+            () => releaseRootfs(folder),
+          )
+        : undefined;
     const claim =
       container &&
       containerd &&

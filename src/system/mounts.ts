@@ -7,6 +7,8 @@ export interface Mount {
   path: string;
   /** Type of the file system. */
   type: string;
+  /** Of the file system. */
+  options: string[];
 }
 
 /** Throws the system error of a process that is not there, or not ours to look at. */
@@ -16,10 +18,13 @@ export function readMounts(pid: number): Mount[] {
     .flatMap((line) => {
       const [front = "", back = ""] = line.split(" - ");
       const [id, , , , path] = front.split(" ");
-      return path === undefined
-        ? []
-        : [{ id: Number(id), path: unescaped(path), type: back.split(" ")[0] ?? "" }];
+      return path === undefined ? [] : [{ id: Number(id), path: unescaped(path), ...fileSystem(back) }];
     });
+}
+
+function fileSystem(text: string): Pick<Mount, "type" | "options"> {
+  const [type = "", , options = ""] = text.split(" ");
+  return { type, options: options.split(",").map(unescaped) };
 }
 
 /** Blanks and the like are octal there. */

@@ -156,7 +156,7 @@ test.each([
   ["CRIU's images", 0.5, "none"],
   ["the archive", 1.5, "tar"],
 ])("a disk too small for %s is told, and the process runs on", async (_, part, compression) => {
-  const victim = await startVictim(daemon, counting);
+  const victim = await startVictim(daemon, holding("memory", "4"));
   const target = ["process", String(victim.pid), "--dir", victim.dir, "--leave-running"];
   const size = `${Math.round((part * statSync(await dumpTo(daemon, target)).size) / 1024)}k`;
   const full = join(victim.dir, "full");

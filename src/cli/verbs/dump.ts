@@ -42,6 +42,7 @@ const dumpRunc = defineCommand({
     container: { ...containerArgument, description: "container to checkpoint" },
     id: { type: "string", alias: "i", valueHint: "ID", description: "the older way to name the container" },
     ...rootFlag,
+    rootfs: { type: "boolean", description: "and what it has written to its root file system" },
     ...dumpFlags,
   },
   async run(call) {
@@ -51,7 +52,8 @@ const dumpRunc = defineCommand({
     }
     const named = container ?? id;
     if (named === undefined || named === "") throw usageError("ID is missing", call.path);
-    return dump(call, (await import("../containers.ts")).containerTarget({ id: named, root }));
+    const { containerTarget } = await import("../containers.ts");
+    return dump(call, containerTarget({ id: named, root }), layerOf(call.args));
   },
 });
 
@@ -62,7 +64,10 @@ const layerFlags = {
     valueHint: "NAME",
     description: "commit the container's writable layer as an image of this name",
   },
-  rootfs: { type: "boolean", description: "commit it, as an image of a name of our choosing" },
+  rootfs: {
+    type: "boolean",
+    description: "commit it, as an image of a name of our choosing; runc: pack it too",
+  },
   "rootfs-only": { type: "boolean", description: "commit it, and leave the processes alone" },
 } as const;
 

@@ -1,0 +1,134 @@
+/**
+ * What a runc container has written to its root file system, on its way with a checkpoint (`dump --rootfs`):
+ *
+ *   root is an overlay   its upper layer is packed, and becomes the upper layer of a new overlay on the bundle's root
+ *   root is a folder     nobody knows what of it is new: all of it is packed, and takes the place of the bundle's
+ *
+ * The bundle itself is never written to. What a restore makes lies in the job's folder, and goes with the job.
+ */
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join, resolve } from "node:path";
+import type { ManifestContainer } from "../archive/manifest.ts";
+import { CedanaError } from "../errors.ts";
+import type { RuncContainer } from "../runc/containers.ts";
+import { specName } from "../runc/spec.ts";
+import type { TreeFacts } from "../runtimes/runtime.ts";
+import { readMounts } from "../system/mounts.ts";
+import { bundleAround } from "./container_bundle.ts";
+import { packTree, unpackTree } from "./host_tar.ts";
+
+/** Among the images. */
+export const ROOTFS = "rootfs.tar";
+
+export type Layer = NonNullable<ManifestContainer["layer"]>;
+
+/** Of whom the container's file system is; the container must stand still. */
+export async function packRootfs(
+  { rootfs }: RuncContainer,
+  images: string,
+  signal?: AbortSignal,
+): Promise<Layer> {
+  const upper = upperOf(rootfs);
+  await packTree(upper ?? rootfs, join(images, ROOTFS), signal);
+  return upper === undefined ? "whole" : "overlay";
+}
+
+export function withLayer(facts: TreeFacts, layer: Layer): TreeFacts {
+  const { container } = facts;
+  if (container === undefined) throw new Error("only a container has a layer");
+  return { ...facts, container: { ...container, manifest: { ...container.manifest, layer } } };
+}
+
+/** Of the overlay that is mounted there. */
+function upperOf(rootfs: string): string | undefined {
+  const mount = readMounts(process.pid).findLast(({ path }) => path === rootfs);
+  if (mount?.type !== "overlay") return undefined;
+  return mount.options.find((option) => option.startsWith("upperdir="))?.slice("upperdir=".length);
+}
+
+interface Made {
+  /** The job's. */
+  folder: string;
+  bundle: string;
+  signal?: AbortSignal;
+}
+
+/** Resolves with the bundle to restore from. `images`: where the packed layer is. */
+export async function withRootfs(
+  { folder, bundle, signal }: Made,
+  images: string,
+  layer: Layer,
+): Promise<string> {
+  const place = join(folder, "layer");
+  await releaseRootfs(folder);
+  mkdirSync(place, { mode: 0o700 });
+  const upper = join(place, "upper");
+  await unpackTree(join(images, ROOTFS), upper, signal);
+  return bundleAround(bundle, folder, layer === "whole" ? upper : await mountOver(bundle, place, upper));
+}
+
+async function mountOver(bundle: string, place: string, upper: string): Promise<string> {
+  const spec: unknown = JSON.parse(readFileSync(join(bundle, specName), "utf8"));
+  const lower = resolve(bundle, rootOf(spec));
+  const [work, merged] = [join(place, "work"), join(place, "merged")];
+  for (const path of [work, merged]) mkdirSync(path, { mode: 0o700 });
+  if (/[,:\\]/.test(lower + place)) {
+    throw new CedanaError({
+      reason: "PATH_NOT_USABLE",
+      message: `${lower} cannot be a layer below another: its path has a comma, colon or backslash`,
+    });
+  }
+  const options = `lowerdir=${lower},upperdir=${upper},workdir=${work}`;
+  await host(
+    ["mount", "-t", "overlay", "-o", options, "overlay", merged],
+    `mount the root file system on ${lower}`,
+  );
+  return merged;
+}
+
+function rootOf(spec: unknown): string {
+  const root = typeof spec === "object" && spec !== null && "root" in spec ? spec.root : undefined;
+  const path = typeof root === "object" && root !== null && "path" in root ? root.path : undefined;
+  return typeof path === "string" ? path : "rootfs";
+}
+
+/** What an earlier restore of the job made of it; to be called when its container has ended. */
+export async function releaseRootfs(folder: string): Promise<void> {
+  const place = join(folder, "layer");
+  const merged = join(place, "merged");
+  if (readMounts(process.pid).some(({ path }) => path === merged))
+    await host(["umount", merged], `unmount ${merged}`);
+  rmSync(place, { recursive: true, force: true });
+}
+
+/**
+ * A bundle given as a tar: one of a bundle, or of a root file system alone, as `docker export` makes it, for which the
+ * checkpoint knows how it was run.
+ */
+export async function unpackBundle(
+  { folder, bundle, signal }: Made,
+  spec: string | undefined,
+): Promise<string> {
+  const place = join(folder, "unpacked");
+  rmSync(place, { recursive: true, force: true });
+  mkdirSync(place, { mode: 0o700 });
+  const rootfs = join(place, "rootfs");
+  await unpackTree(bundle, rootfs, signal);
+  if (existsSync(join(rootfs, specName))) return rootfs;
+  if (spec === undefined) {
+    throw new CedanaError({
+      reason: "PATH_NOT_USABLE",
+      message: `${bundle} holds no ${specName}, and neither does the checkpoint`,
+      hint: "name a bundle with --bundle that has one",
+    });
+  }
+  writeFileSync(join(place, specName), spec, { mode: 0o600 });
+  return bundleAround(place, folder, rootfs);
+}
+
+async function host(command: string[], what: string): Promise<void> {
+  const child = Bun.spawn(command, { stdio: ["ignore", "ignore", "pipe"], cwd: "/" });
+  const [said, status] = await Promise.all([child.stderr.text(), child.exited]);
+  if (status === 0) return;
+  throw new CedanaError({ reason: "RUNTIME_FAILED", message: `cannot ${what}: ${said.trim()}` });
+}
