@@ -45,6 +45,15 @@ export const placeFlags = {
   ...rootFlag,
 } satisfies Flags;
 
+export const netnsFlag = {
+  netns: {
+    type: "string",
+    valueHint: "FILE",
+    candidates: "file",
+    description: "network namespace to join in place of the one that it joined",
+  },
+} satisfies Flags;
+
 /** runc's own of these names. */
 export const runcFlags = {
   detach: { type: "boolean", alias: "d", description: "do not wait for the container, which is the default" },
@@ -52,7 +61,7 @@ export const runcFlags = {
     type: "string",
     valueHint: "FILE",
     candidates: "file",
-    description: "socket that gets the container's terminal (not supported yet)",
+    description: "socket that gets the container's terminal, in place of the job",
   },
   "no-pivot": { type: "boolean", description: "do not use pivot_root, for a root file system in RAM" },
   "no-new-keyring": { type: "boolean", description: "keep the session keyring" },
@@ -60,6 +69,6 @@ export const runcFlags = {
   rootless: {
     type: "enum",
     options: ["auto", "true", "false"],
-    description: "leave cgroup errors be (true is not supported yet)",
+    description: "leave cgroup errors be (default auto)",
   },
 } satisfies Flags;

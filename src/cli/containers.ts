@@ -6,7 +6,6 @@ import type { ContainerSchema } from "../gen/cedana/daemon/v1/job_pb.ts";
 import { usageError } from "./argv/usage.ts";
 import type { Values } from "./command.ts";
 import type { runcFlags } from "./container_flags.ts";
-import { refuseGiven } from "./unsupported.ts";
 
 export interface Named {
   /** "runc" if left out; "": as that of the job. */
@@ -41,6 +40,7 @@ function absolute(path: string | undefined): string | undefined {
 
 type RuncFlags = Partial<Values<typeof runcFlags>>;
 interface MadeOf {
+  netns?: string;
   image?: string;
   snapshotter?: string;
   rootfs?: string;
@@ -57,17 +57,18 @@ export function containerOptionsOf(
     noPivot: args["no-pivot"],
     noNewKeyring: args["no-new-keyring"],
     systemdCgroup: args["systemd-cgroup"],
+    consoleSocket: absolute(args["console-socket"]),
+    rootless: args.rootless,
+    netns: absolute(args.netns),
   };
 }
 
-/** Throws for what runc could do and this program cannot, and for what contradicts itself. */
+/** Throws for what contradicts itself. */
 export function checkRuncFlags(args: RuncFlags & { attach?: boolean }, path: readonly string[]): void {
-  const { attach, detach, rootless } = args;
-  refuseGiven({
-    "console-socket": args["console-socket"],
-    rootless: rootless === "true",
-  });
+  const { attach, detach } = args;
   if (attach && detach) throw usageError("--detach cannot be given with --attach", path);
+  if (attach && args["console-socket"])
+    throw usageError("--console-socket cannot be given with --attach: its terminal is not ours then", path);
 }
 
 /** An empty id is a script's variable that was not set; to the daemon it would be no id at all. */

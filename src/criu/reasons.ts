@@ -49,7 +49,7 @@ const known: readonly Known[] = [
   {
     pattern: /Can't bind inet socket|Connection .* is not local|Can't connect inet socket/,
     why: "the address of one of its TCP connections is not on this host",
-    hint: "restore with --tcp-close, or where the address exists",
+    hint: "restore with --tcp-close, or where the address exists; a container also with --netns",
   },
   {
     pattern: /Some file locks are hold by dumping tasks|--file-locks/,

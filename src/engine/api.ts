@@ -31,6 +31,11 @@ export interface ContainerRef {
 export interface ContainerChoices extends Partial<ContainerRef> {
   /** Absolute. */
   bundle?: string;
+  /** runc's: where its terminal goes, in place of to us. */
+  consoleSocket?: string;
+  rootless?: "auto" | "true" | "false";
+  /** Of a restore: in place of the network namespace that it joined. */
+  netns?: string;
   /** containerd's. */
   image?: string;
   snapshotter?: string;

@@ -31,6 +31,28 @@ export function bundleAround(bundle: string, folder: string, rootfs: string): st
   return writeBundle(folder, { ...spec, root: { ...spec.root, path: rootfs } });
 }
 
+/** The same bundle with another network namespace in place of the one that it joins. */
+export function bundleJoining(bundle: string, folder: string, netns: string): string {
+  const spec = readBundle(bundle);
+  const path = resolve(bundle, String(spec.root.path));
+  const linux = { ...spec.linux, namespaces: joining(spec.linux.namespaces, netns) };
+  return writeBundle(folder, { ...spec, root: { ...spec.root, path }, linux });
+}
+
+/** Throws for a container that had one of its own: its addresses and rules are part of the checkpoint. */
+export function joining(namespaces: unknown[], netns: string): unknown[] {
+  const joins = (each: unknown) =>
+    isRecord(each) && each.type === "network" && typeof each.path === "string" && each.path !== "";
+  if (namespaces.some(joins))
+    return namespaces.map((each) => (joins(each) ? { type: "network", path: netns } : each));
+  throw new CedanaError({
+    reason: "NOT_SUPPORTED",
+    message:
+      "--netns is for a container that joined a network namespace: this one had its own, which is restored with it",
+    hint: "leave --netns out; with --tcp-close its connections are closed",
+  });
+}
+
 function readBundle(bundle: string) {
   const spec: unknown = JSON.parse(readFileSync(join(bundle, "config.json"), "utf8"));
   if (isRecord(spec)) {

@@ -9,7 +9,7 @@ import type { NamespaceType } from "../runc/namespaces.ts";
 import { readSpec, type Spec } from "../runc/spec.ts";
 import type { ContainerStart } from "../supervisor/spec.ts";
 import type { RestoreOptions } from "./api.ts";
-import { bundleWithoutCgroup } from "./container_bundle.ts";
+import { bundleJoining, bundleWithoutCgroup } from "./container_bundle.ts";
 import { prepareImages } from "./container_images.ts";
 import { unpackBundle, withRootfs } from "./container_rootfs.ts";
 import { claimPlace, containerStart, writeCriu } from "./container_start.ts";
@@ -48,8 +48,9 @@ export async function restorePlace(
     ? await unpackBundle({ folder, bundle, signal }, was.spec)
     : bundle;
   await claimPlace({ id, root, bundle: given }, job?.container);
-  const used =
+  const layered =
     was.layer === undefined ? given : await withRootfs({ folder, bundle: given, signal }, images, was.layer);
+  const used = asked?.netns === undefined ? layered : bundleJoining(layered, folder, asked.netns);
   return { container: { id, root, bundle: given }, bundle: used, spec: readSpec(used) };
 }
 

@@ -77,6 +77,7 @@ export async function containerStart(
   writeFileSync(log, "", { mode: 0o600 });
   const pidFile = join(folder, "runc.pid");
   const consoleSocket = `${socketPath(context, jid)}.tty`;
+  const { rootless, consoleSocket: given } = choices ?? {};
   const global = ["--root", root, "--log", log, "--log-format", "json"];
   const environment = cleanEnvironment();
   return {
@@ -84,11 +85,12 @@ export async function containerStart(
     ...{ id, log, pidFile, consoleSocket },
     command: [
       ...[path, ...global, ...(choices?.systemdCgroup ? ["--systemd-cgroup"] : [])],
+      ...(rootless ? [`--rootless=${rootless}`] : []),
       ...(restore === undefined ? ["run"] : ["restore", ...restoreFlags(restore)]),
       ...["--detach", "--pid-file", pidFile, "--bundle", bundle],
       ...(choices?.noPivot ? ["--no-pivot"] : []),
       ...(choices?.noNewKeyring && restore === undefined ? ["--no-new-keyring"] : []),
-      ...(terminal ? ["--console-socket", consoleSocket] : []),
+      ...(given ? ["--console-socket", given] : terminal ? ["--console-socket", consoleSocket] : []),
       id,
     ],
     env:

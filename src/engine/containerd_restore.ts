@@ -7,7 +7,7 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Manifest, ManifestContainer, ManifestContainerd } from "../archive/manifest.ts";
 import { type Container, findContainer, RUNC, updateContainer } from "../containerd/containers.ts";
-import { isObject, type Json, objectIn, parseObject } from "../containerd/json.ts";
+import { isObject, type Json, listIn, objectIn, parseObject } from "../containerd/json.ts";
 import { deleteTask, findTask } from "../containerd/tasks.ts";
 import { readPipeData } from "../criu/images/pipe_data.ts";
 import { swrkArguments } from "../criu/options.ts";
@@ -18,7 +18,7 @@ import { parseSpec, type Spec } from "../runc/spec.ts";
 import type { TaskStart } from "../supervisor/spec.ts";
 import { cleanEnvironment } from "../system/self.ts";
 import type { RestoreOptions } from "./api.ts";
-import { criuConfig } from "./container_bundle.ts";
+import { criuConfig, joining } from "./container_bundle.ts";
 import { prepareImages } from "./container_images.ts";
 import { writeCriu } from "./container_start.ts";
 import { open, placeIn } from "./containerd.ts";
@@ -67,12 +67,13 @@ export async function claimContainerd({
   const there = await findStopped(place, id, asked?.image);
   if (there !== undefined) {
     const { spec } = there;
-    const changed = config === undefined ? spec : withConfig(spec, config);
-    if (config !== undefined) await respec(place, id, changed);
-    const undo = async () => (config === undefined ? undefined : respec(place, id, spec));
+    const changed = changedSpec(spec, { config, netns: asked?.netns });
+    if (changed !== spec) await respec(place, id, changed);
+    const undo = async () => (changed === spec ? undefined : respec(place, id, spec));
     return { ...claimed(place, there, changed), own: jobLabelOf(there) !== undefined, undo };
   }
-  const spec = specFor(known, { id, namespace: place.namespace }, config);
+  const made = specFor(known, { id, namespace: place.namespace });
+  const spec = changedSpec(made, { config, netns: asked?.netns });
   const record = await makeContainer(place, {
     ...{ id, image: asked?.image ?? known.image, runtime: known.runtime || RUNC },
     snapshotter: asked?.snapshotter ?? (known.snapshotter || undefined),
@@ -129,15 +130,24 @@ function configLines({ tcpEstablished, fileLocks, shellJob }: RestoreOptions["cr
   ];
 }
 
-function withConfig(spec: Json, config: string): Json {
-  return { ...spec, annotations: { ...objectIn(spec, "annotations"), "org.criu.config": config } };
+/** The same object where nothing is to be changed. */
+function changedSpec(
+  spec: Json,
+  { config, netns }: { config: string | undefined; netns: string | undefined },
+): Json {
+  const linux = objectIn(spec, "linux");
+  const joined =
+    netns === undefined
+      ? spec
+      : { ...spec, linux: { ...linux, namespaces: joining(listIn(linux, "namespaces"), netns) } };
+  if (config === undefined) return joined;
+  return { ...joined, annotations: { ...objectIn(spec, "annotations"), "org.criu.config": config } };
 }
 
 /** Throws CHECKPOINT_CORRUPT-like errors by way of whoever parses it; under another id the cgroup is another one. */
 function specFor(
   { spec: text }: ManifestContainerd,
   { id, namespace }: { id: string; namespace: string },
-  config: string | undefined,
 ): Json {
   const spec = parseObject(text);
   if (spec === undefined || !isObject(spec.linux)) {
@@ -146,8 +156,7 @@ function specFor(
       message: "the checkpoint's specification of its container is none",
     });
   }
-  const placed = { ...spec, linux: { ...spec.linux, cgroupsPath: `/${namespace}/${id}` } };
-  return config === undefined ? placed : withConfig(placed, config);
+  return { ...spec, linux: { ...spec.linux, cgroupsPath: `/${namespace}/${id}` } };
 }
 
 export interface TaskRestore {

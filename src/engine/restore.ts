@@ -228,7 +228,11 @@ function removeNewLog({ output: asked }: RestoreOptions, { job }: RestoreSource,
   if (job === undefined && asked === undefined && made.kind === "log") rmSync(made.path, { force: true });
 }
 
-function terminalOf({ terminal }: RestoreOptions, { tty, container }: Manifest): SupervisorSpec["terminal"] {
+function terminalOf(
+  { terminal, container: asked }: RestoreOptions,
+  { tty, container }: Manifest,
+): SupervisorSpec["terminal"] {
+  if (asked?.consoleSocket !== undefined) return undefined;
   if (tty === null) return container?.console ? (terminal ?? defaultTerminal) : undefined;
   return terminal ?? { rows: tty.rows, cols: tty.cols };
 }

@@ -111,14 +111,15 @@ async function placeOf({ caller, container, output }: RunOptions, jid: string): 
   checkMayUseContainers(caller);
   const place = { id: container?.id ?? jid, root: rootOf(container ?? {}), bundle: container?.bundle ?? "/" };
   const { process } = await claimPlace(place);
-  if (process.terminal && output.kind === "log") {
+  const ours = process.terminal && container?.consoleSocket === undefined;
+  if (ours && output.kind === "log") {
     throw new CedanaError({
       reason: "INVALID_ARGUMENT",
       message: `${place.bundle} asks for a terminal (process.terminal), and a job with a log has none`,
-      hint: "run it with --attach or --attachable, or set terminal to false in its config.json",
+      hint: "run it with --attach, --attachable or --console-socket, or set terminal to false in its config.json",
     });
   }
-  return { place, asProcess: { args: process.args, cwd: process.cwd, tty: process.terminal } };
+  return { place, asProcess: { args: process.args, cwd: process.cwd, tty: ours } };
 }
 
 /** Who the job will be, and its name; throws when that is not the caller's to choose, or taken. */

@@ -44,9 +44,13 @@ export function containerChoices(
 ): ContainerChoices | undefined {
   if (options === undefined) return undefined;
   const { container, noPivot, noNewKeyring, systemdCgroup, image, snapshotter, rootfs } = options;
+  const { consoleSocket, rootless, netns } = options;
   return {
     ...chosen(container, `${field}.container`),
     ...{ noPivot, noNewKeyring, systemdCgroup },
+    consoleSocket: is.optional(consoleSocket, (path) => is.absolutePath(`${field}.console_socket`, path)),
+    rootless: is.optional(rootless, (word) => is.oneOf(`${field}.rootless`, word, ["auto", "true", "false"])),
+    netns: is.optional(netns, (path) => is.absolutePath(`${field}.netns`, path)),
     image: is.optional(image, (name) => is.text(`${field}.image`, name)),
     snapshotter: is.optional(snapshotter, (name) => is.containerId(`${field}.snapshotter`, name)),
     rootfs: is.optional(rootfs, (path) => is.absolutePath(`${field}.rootfs`, path)),

@@ -93,11 +93,8 @@ describe("help", () => {
 
 describe("what later issues build is refused, never ignored", () => {
   test.each([
-    [["run", "runc", "--console-socket", "/x"], "not supported yet: --console-socket"],
-    [["run", "runc", "--rootless", "true"], "not supported yet: --rootless"],
     [["run", "runc", "--env", "A=1"], "not supported yet: --env"],
     [["run", "runc", "-g"], "not supported yet: --gpu-enabled"],
-    [["restore", "runc", "-p", "/x", "--console-socket", "/y"], "not supported yet: --console-socket"],
     [["manage", "runc", "web", "-g"], "not supported yet: --gpu-enabled"],
     [["dump", "job", "x", "--root", "/r"], "not supported yet: --root of a job"],
     [

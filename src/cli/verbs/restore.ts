@@ -2,7 +2,7 @@ import { CedanaError } from "../../errors.ts";
 import type { DaemonClient } from "../../rpc/client.ts";
 import { usageError } from "../argv/usage.ts";
 import { defineCommand, defineGroup } from "../command.ts";
-import { containerdFlags, placeFlags } from "../container_flags.ts";
+import { containerdFlags, netnsFlag, placeFlags } from "../container_flags.ts";
 import { checkpointPathFlag, jobArgument, restoreFlags } from "../flags.ts";
 import { placeOf } from "../place.ts";
 import { restoreContainerd } from "./restore_containerd.ts";
@@ -33,7 +33,7 @@ const restoreKnown = defineCommand({
       "cedana restore job --attach used_gould8",
       "cedana restore job used_gould8 --checkpoint 141d52b4-0d1f-4911-a0da-abfab3358d16",
     ],
-    notes: "--id, --bundle, --root, --image and --namespace are for the job of a container.",
+    notes: "--id, --bundle, --root, --image, --namespace and --netns are for the job of a container.",
   },
   args: {
     job: { ...jobArgument, required: true, description: "job to restore" },
@@ -52,9 +52,10 @@ const restoreKnown = defineCommand({
       description: "containerd: image to make it of (default: as it was)",
     },
     namespace: containerdFlags.namespace,
+    ...netnsFlag,
   },
   async run(call) {
-    const { job, checkpoint, path, id, bundle, root, image, namespace } = call.args;
+    const { job, checkpoint, path, id, bundle, root, image, namespace, netns } = call.args;
     if (checkpoint !== undefined && path !== undefined) {
       throw usageError("--checkpoint and --path both name a checkpoint: give one", call.path);
     }
@@ -63,7 +64,7 @@ const restoreKnown = defineCommand({
     }
     const { checkId, containerOptionsOf } = await import("../containers.ts");
     checkId(id, "--id", call.path);
-    const place = { type: "" as const, id, bundle, root, image, namespace };
+    const place = { type: "" as const, id, bundle, root, image, namespace, netns };
     const placed = Object.values(place).some((given) => given !== undefined && given !== "");
     const { restoreJob } = await import("../restore.ts");
     return restoreJob(call, async (daemon) => ({

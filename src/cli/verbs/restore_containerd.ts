@@ -1,5 +1,5 @@
 import { defineCommand } from "../command.ts";
-import { containerdFlags } from "../container_flags.ts";
+import { containerdFlags, netnsFlag } from "../container_flags.ts";
 import { checkpointPathFlag, restoreFlags } from "../flags.ts";
 import { placeOf } from "../place.ts";
 import { refuseGiven } from "../unsupported.ts";
@@ -25,6 +25,7 @@ export const restoreContainerd = defineCommand({
     },
     image: { type: "string", valueHint: "NAME", description: "image to make it of (default: as it was)" },
     ...containerdFlags,
+    ...netnsFlag,
     env: {
       type: "string",
       repeatable: true,
@@ -35,13 +36,13 @@ export const restoreContainerd = defineCommand({
     ...restoreFlags,
   },
   async run(call) {
-    const { path, id, image, namespace, address, env, gpus } = call.args;
+    const { path, id, image, namespace, address, netns, env, gpus } = call.args;
     refuseGiven({ gpus });
     refuseGiven({ env: env.length > 0 }, "a restored program has the environment that it was started with");
     const value = placeOf(path);
     const { checkId, containerOptionsOf } = await import("../containers.ts");
     checkId(id, "--id", call.path);
-    const container = containerOptionsOf({ type: "containerd", id, image, namespace, address });
+    const container = containerOptionsOf({ type: "containerd", id, image, namespace, address, netns });
     const { restoreJob } = await import("../restore.ts");
     return restoreJob(call, async () => ({ source: { case: "path", value }, container }));
   },

@@ -1,6 +1,6 @@
 import { usageError } from "../argv/usage.ts";
 import { type Call, defineCommand, type Values } from "../command.ts";
-import { placeFlags, runcFlags } from "../container_flags.ts";
+import { netnsFlag, placeFlags, runcFlags } from "../container_flags.ts";
 import { checkpointPathFlag, restoreFlags } from "../flags.ts";
 import { placeOf } from "../place.ts";
 
@@ -14,6 +14,7 @@ const args = {
   path: checkpointPathFlag,
   ...placeFlags,
   ...runcFlags,
+  ...netnsFlag,
   ...restoreFlags,
 } as const;
 
