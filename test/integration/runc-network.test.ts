@@ -1,0 +1,150 @@
+/** Containers whose network changes between dump and restore, and terminals that go elsewhere. Needs root, runc, CRIU, ip. */
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { closeSync, readSync } from "node:fs";
+import { join } from "node:path";
+import { listContainers } from "../../src/runc/containers.ts";
+import { acceptFrom, listenAt, receive } from "../../src/system/unix_socket.ts";
+import { until } from "./client.ts";
+import { startTestDaemon, type TestDaemon } from "./daemon.ts";
+import { type Runc, startRunc } from "./runc/runc.ts";
+
+let daemon: TestDaemon;
+let runc: Runc;
+const made: string[] = [];
+beforeAll(async () => {
+  daemon = await startTestDaemon();
+  runc = startRunc();
+});
+afterAll(async () => {
+  await daemon.stop();
+  await runc[Symbol.asyncDispose]();
+  for (const name of made) Bun.spawnSync(["ip", "netns", "delete", name]);
+});
+
+async function ours(...args: string[]): Promise<string> {
+  const { code, stdout, stderr } = await daemon.cli(args);
+  if (code !== 0) throw new Error(`${args.join(" ")}: ${stderr}`);
+  return stdout;
+}
+
+const root = () => ["--root", runc.root];
+const statusOf = (id: string) => listContainers(runc.root).containers.find((each) => each.id === id)?.status;
+const jidIn = (printed: string) => /job (\S+?),/.exec(printed)?.[1] ?? "";
+const address = "10.77.31.1";
+
+/** A network namespace with an address of its own; its path. */
+async function network(label: string): Promise<string> {
+  const name = `cedana-test-${process.pid}-${label}`;
+  await Bun.$`ip netns add ${name}`;
+  made.push(name);
+  await Bun.$`ip -n ${name} link set lo up`;
+  await Bun.$`ip -n ${name} address add ${address}/32 dev lo`;
+  return `/var/run/netns/${name}`;
+}
+
+/** Counts, and talks to itself over TCP. */
+const talking = [
+  "sh",
+  "-c",
+  `sleep 1000 | /bin/busybox nc -l -p 5000 >/dev/null & sleep 0.3; sleep 1000 | /bin/busybox nc ${address} 5000 & sleep 0.3
+i=0; while :; do i=$((i + 1)); echo $i > /shared/count; sleep 0.05; done`,
+];
+const namespaces = (netns: string) => [
+  ...["pid", "ipc", "uts", "mount"].map((type) => ({ type })),
+  { type: "network", path: netns },
+];
+
+test("a connection whose address is gone is told, and closed or brought along elsewhere", async () => {
+  const [first, second] = [await network("first"), await network("second")];
+  const bundle = runc.bundle("talking", { args: talking, namespaces: namespaces(first) });
+  const id = runc.id("talking");
+  await runc.exec(["run", "--detach", "--bundle", bundle.path, id]);
+  await until("it counts", () => bundle.count() > 0);
+  const without = await daemon.cli(["dump", "runc", id, ...root()]);
+  expect([without.code, without.stderr]).toEqual([1, expect.stringContaining("--tcp-established")]);
+  const path = (await ours("dump", "runc", id, ...root(), "--tcp-established", "--quiet")).trim();
+  const name = made[0] ?? "";
+  await Bun.$`ip -n ${name} address del ${address}/32 dev lo`;
+  const restore = ["restore", "runc", "--path", path, ...root()];
+  const gone = await daemon.cli([...restore, "--tcp-established"]);
+  expect([gone.code, gone.stderr]).toEqual([
+    1,
+    `error: cannot restore container ${id}: the address of one of its TCP connections is not on this host\n` +
+      "hint: restore with --tcp-close, or where the address exists; a container also with --netns\n",
+  ]);
+  expect(statusOf(id)).toBeUndefined();
+
+  const moved = jidIn(await ours(...restore, "--tcp-established", "--netns", second));
+  await bundle.goesOn();
+  const sockets = await Bun.$`ip netns exec ${made[1] ?? ""} cat /proc/net/tcp`.text();
+  expect(sockets).toContain(":1388 "); // 5000
+  await ours("job", "kill", moved);
+  await until("it is gone", () => statusOf(id) === undefined);
+
+  const closed = jidIn(await ours(...restore, "--tcp-close"));
+  await bundle.goesOn();
+  await ours("job", "kill", closed);
+}, 60_000);
+
+test("--netns of a container that had a network of its own is refused, and why", async () => {
+  const bundle = runc.bundle("own-network");
+  const id = runc.id("own-network");
+  await runc.exec(["run", "--detach", "--bundle", bundle.path, id]);
+  await until("it counts", () => bundle.count() > 0);
+  const path = (await ours("dump", "runc", id, ...root(), "--quiet")).trim();
+  const { code, stderr } = await daemon.cli([
+    "restore",
+    "runc",
+    "--path",
+    path,
+    ...root(),
+    "--netns",
+    "/proc/self/ns/net",
+  ]);
+  expect([code, stderr]).toEqual([
+    1,
+    expect.stringContaining("this one had its own, which is restored with it"),
+  ]);
+  await ours("restore", "runc", "--path", path, ...root());
+  await bundle.goesOn();
+});
+
+test("with --console-socket a terminal goes to whoever listens there, run and restored", async () => {
+  const bundle = runc.bundle("console", { args: ["sh"], terminal: true });
+  const id = runc.id("console");
+  const socket = join(runc.dir, "console.sock");
+  const master = async (...args: string[]): Promise<number> => {
+    const listener = listenAt(socket);
+    await ours(...args, "--console-socket", socket);
+    const connection = acceptFrom(listener);
+    const [fd = -1] = receive(connection, new Uint8Array(4096))?.descriptors ?? [];
+    closeSync(connection);
+    closeSync(listener);
+    await Bun.$`rm ${socket}`;
+    return fd;
+  };
+  const says = async (fd: number, words: string) => {
+    let text = "";
+    await until(`it says ${words}`, () => {
+      const piece = Buffer.alloc(4096);
+      text += piece.toString("latin1", 0, readSync(fd, piece));
+      return text.includes(words);
+    });
+  };
+  const place = ["--bundle", bundle.path, "--id", id, ...root(), "--jid", "console"];
+  const first = await master("run", "runc", ...place);
+  await Bun.file(first).write("X=kept; echo a$X\n");
+  await says(first, "akept");
+  await ours("dump", "job", "console");
+  closeSync(first);
+  const second = await master("restore", "runc", "--path", await latest("console"), ...root());
+  await Bun.file(second).write("echo b$X\n");
+  await says(second, "bkept");
+  closeSync(second);
+  await ours("job", "kill", "--all");
+});
+
+async function latest(jid: string): Promise<string> {
+  const { latestCheckpoint } = JSON.parse(await ours("job", "inspect", jid, "--format", "json"));
+  return latestCheckpoint.path;
+}
