@@ -11,6 +11,7 @@ import { becomeSubreaper } from "../../src/system/children.ts";
 import { attach } from "./attach.ts";
 import { busy } from "./busy.ts";
 import { codecs } from "./codecs.ts";
+import { containerd } from "./containerd.ts";
 import { frozen } from "./frozen.ts";
 import { hundred } from "./hundred.ts";
 import { large } from "./large.ts";
@@ -23,7 +24,20 @@ import { small } from "./small.ts";
 import { streams } from "./streams.ts";
 import { upload } from "./upload.ts";
 
-const measures = [small, large, frozen, hundred, attach, memory, streams, codecs, upload, busy, runc];
+const measures = [
+  small,
+  large,
+  frozen,
+  hundred,
+  attach,
+  memory,
+  streams,
+  codecs,
+  upload,
+  busy,
+  runc,
+  containerd,
+];
 
 const { values } = parseArgs({
   options: {

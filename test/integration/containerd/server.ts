@@ -41,9 +41,14 @@ export interface TestContainerd {
 export interface ContainerdOptions {
   /** With the service that Kubernetes uses; its pods' pause image is docker.io/library/pause:latest. */
   cri?: boolean;
+  /** In place of the test's own: where its shims find runc, and that CRIU. */
+  path?: string;
 }
 
-export async function startContainerd({ cri = false }: ContainerdOptions = {}): Promise<TestContainerd> {
+export async function startContainerd({
+  cri = false,
+  path,
+}: ContainerdOptions = {}): Promise<TestContainerd> {
   const dir = mkdtempSync(join(tmpdir(), "cedana-containerd-"));
   const address = join(dir, "containerd.sock");
   const namespace = `cedana-test-${crypto.randomUUID().slice(0, 8)}`;
@@ -53,7 +58,8 @@ export async function startContainerd({ cri = false }: ContainerdOptions = {}): 
   writeFileSync(config, configuration({ dir, address, cri }));
   const command = ["setpriv", "--pdeathsig", "KILL", "containerd", "--config", config];
   const output = Bun.file(log);
-  const start = () => Bun.spawn(command, { stdin: "ignore", stdout: output, stderr: output });
+  const env = { ...process.env, ...(path !== undefined && { PATH: path }) };
+  const start = () => Bun.spawn(command, { env, stdin: "ignore", stdout: output, stderr: output });
   let server = start();
   const connect = (name = namespace) => connectContainerd({ address, namespace: name });
   const stop = async () => {
