@@ -35,6 +35,7 @@ import { removePublished } from "./published.ts";
 import { type Finished, runSteps, type StepRunner } from "./steps.ts";
 import { stagedSize, storeInBackground, unstage } from "./store_checkpoint.ts";
 import { archiveRoom } from "./straight.ts";
+import { waitForSupervisor } from "./supervisor_gone.ts";
 import { type DumpTarget, isRemote, pathOf, targetOf } from "./target.ts";
 import { openWorkFolder } from "./work_folder.ts";
 
@@ -176,6 +177,8 @@ export async function dump(context: EngineContext, options: DumpOptions): Promis
   );
   const { checkpoint, work, owner, ended } = value;
   if (ended !== undefined) recordEnd(context, ended);
+  // Its supervisor takes what is left of the task away.
+  if (ended !== undefined && containerd !== undefined) await waitForSupervisor(context, ended);
   // Only now: a container that cannot be cleaned up has its checkpoint all the same.
   if (container !== undefined && owner !== undefined)
     await context.background.report(`container ${container.id}`, forgetDumped(container, owner));
