@@ -381,17 +381,26 @@ test("a server that is stopped leaves nothing behind, even of what still runs", 
   using connection = await other.connect();
   const its = await resolveImage(connection, "busybox");
   const chain = await unpackImage(connection, its, snapshotter);
-  const rootfs = await prepareSnapshot(connection, { snapshotter, key: "left", parent: chain });
+  // What nothing refers to yet is containerd's to collect, at any time.
+  const lease = await createLease(connection);
+  const rootfs = await prepareSnapshot(lease.containerd, { snapshotter, key: "left", parent: chain });
   const spec = imageSpec(imageConfig(its.configJson), {
     id: "left",
     namespace: other.namespace,
     args: ["sleep", "1000"],
   });
   const runcOptions = { root: other.runcRoot };
-  await createContainer(connection, { id: "left", spec, runcOptions, snapshotter, snapshotKey: "left" });
+  await createContainer(lease.containerd, {
+    id: "left",
+    spec,
+    runcOptions,
+    snapshotter,
+    snapshotKey: "left",
+  });
   const pid = await createTask(connection, { id: "left", rootfs });
   await startTask(connection, "left");
   await pauseTask(connection, "left");
+  await lease[Symbol.asyncDispose]();
   await other.stop();
 
   expect(existsSync(`/proc/${pid}`)).toBe(false);
