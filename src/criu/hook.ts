@@ -50,8 +50,8 @@ export interface Hook {
   fds: [number, number];
   /** Closes our copies of CRIU's ends; call it once CRIU has started. */
   handedOver(): void;
-  /** True when CRIU reached the hook, false when it ended before. */
-  reached(): Promise<boolean>;
+  /** True when CRIU reached the hook, false when it ended before, as `ended` tells. */
+  reached(ended: Promise<unknown>): Promise<boolean>;
   /** Lets CRIU kill the tree (true) or let it run on (false). Only the first answer counts. */
   answer(letGo: boolean): void;
 }
@@ -66,11 +66,12 @@ export function openHook(uid: number): Hook {
   return {
     fds: [toUs.write, toCriu.read],
     handedOver: () => closeAll([toUs.write, toCriu.read]),
-    reached: async () => {
+    reached: async (ended) => {
       const reader = Bun.file(toUs.read).stream().getReader();
-      const first = await reader.read();
+      // The end of the pipe is not enough: a child of a CRIU that was killed may hold it open.
+      const first = await Promise.race([reader.read(), ended.then(() => undefined)]);
       await reader.cancel();
-      return !first.done;
+      return first?.done === false;
     },
     answer: (letGo) => {
       if (answered) return;

@@ -1,6 +1,6 @@
 /** One run of CRIU: its process, its fds, its log. */
 import { closeSync, constants, openSync, readFileSync } from "node:fs";
-import { CedanaError } from "../errors.ts";
+import { CedanaError, errnoOf } from "../errors.ts";
 import type { Identity } from "../system/caller.ts";
 import { cleanEnvironment } from "../system/self.ts";
 import { readIfThere } from "../system/small_file.ts";
@@ -34,6 +34,7 @@ export interface Criu {
 const firstFd = 5;
 
 interface Running {
+  readonly pid: number;
   exited: Promise<number>;
   readonly signalCode: string | number | null;
 }
@@ -160,9 +161,11 @@ export async function criuDump(criu: Criu, choices: DumpChoices, hookScript: str
     closeSync(imagesFd);
     closeSync(workFd);
   }
-  const frozen = await hook?.reached();
+  const frozen = await hook?.reached(running.exited);
   if (hook === undefined || frozen !== true) {
     hook?.answer(false);
+    await running.exited;
+    endGroup(running.pid);
     await success(running, criu);
     return { finish: async () => {}, undo: async () => {} };
   }
@@ -176,6 +179,18 @@ export async function criuDump(criu: Criu, choices: DumpChoices, hookScript: str
       await running.exited;
     },
   };
+}
+
+/**
+ * Ends what a dump's CRIU, which leads a process group, left of itself: children that it tries the kernel's abilities with
+ * (kerndat.c) sleep for ever where it is killed, and hold its pipes.
+ */
+function endGroup(pid: number): void {
+  try {
+    process.kill(-pid, "SIGKILL");
+  } catch (error) {
+    if (errnoOf(error) !== "ESRCH") throw error;
+  }
 }
 
 /** CRIU said no; the engine turns it into a sentence about the person's process or checkpoint. */

@@ -1,9 +1,19 @@
 /** dump and back: whatever a process holds is there again, and what fails leaves it as it was. Needs root. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { existsSync, mkdirSync, readdirSync, renameSync, statSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
-import { listDir, readArgs } from "../../src/system/proc.ts";
+import { locateCriu } from "../../src/criu/locate.ts";
+import { readStat } from "../../src/system/proc.ts";
 import { startClient, until } from "./client.ts";
+import { criuOf } from "./criu.ts";
 import { startTestDaemon, type TestDaemon } from "./daemon.ts";
 import { counting, dumpTo, holding, leftIn, restoreFrom, startVictim } from "./victim.ts";
 
@@ -20,16 +30,6 @@ function mountDisk(path: string, size: string): void {
 
 function unmount(path: string): void {
   Bun.spawnSync(["umount", "-l", path]);
-}
-
-/** The CRIU that dumps a process. */
-function criuOf(pid: number): number | undefined {
-  const found = listDir("/proc").find((name) => {
-    const args = /^\d+$/.test(name) ? readArgs(Number(name)) : [];
-    const at = args.indexOf("dump");
-    return at > 0 && args[at + 1] === "-t" && args[at + 2] === String(pid);
-  });
-  return found === undefined ? undefined : Number(found);
 }
 
 test.each([
@@ -207,6 +207,25 @@ test("a CRIU that is killed in the middle leaves the process running", async () 
   expect(stderr).toContain("CRIU was ended by SIGKILL; it runs on");
   await victim.isUntouched();
   expect(leftIn(victim.dir)).toEqual([]);
+  victim.kill();
+});
+
+test("a child of a killed CRIU that lives on holds nothing up, and is ended", async () => {
+  const victim = await startVictim(daemon, holding("memory", "300"));
+  const binary = join(daemon.dir, "criu-with-child");
+  const started = `case " $* " in *" dump "*) sleep 600 & echo $! >${victim.dir}/child;; esac`;
+  const criu = await locateCriu({ binDir: "/usr/local/bin" });
+  const script = `#!/bin/sh\n${started}\nexec ${criu.command.join(" ")} "$@"\n`;
+  writeFileSync(binary, script, { mode: 0o755 });
+  const dump = daemon.cli(["dump", "process", String(victim.pid), "--dir", victim.dir, "--no-server"], {
+    env: { CEDANA_CRIU_BINARY_PATH: binary },
+  });
+  await until("CRIU is at work", () => criuOf(victim.pid) !== undefined);
+  process.kill(criuOf(victim.pid) ?? 0, "SIGKILL");
+  expect((await dump).stderr).toContain("CRIU was ended by SIGKILL; it runs on");
+  const child = Number(readFileSync(join(victim.dir, "child"), "utf8"));
+  await until("the child has ended", () => readStat(child) === undefined);
+  await victim.isUntouched();
   victim.kill();
 });
 

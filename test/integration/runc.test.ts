@@ -3,8 +3,8 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { closeSync, mkdirSync, openSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { join } from "node:path";
 import { listContainers } from "../../src/runc/containers.ts";
-import { listDir, readArgs } from "../../src/system/proc.ts";
 import { startClient, startInTerminal, until } from "./client.ts";
+import { criuOf } from "./criu.ts";
 import { startTestDaemon, type TestDaemon } from "./daemon.ts";
 import type { Bundle, BundleParts } from "./runc/bundle.ts";
 import { type Runc, startRunc } from "./runc/runc.ts";
@@ -234,11 +234,7 @@ describe("a dump that breaks in the middle leaves the container running", () => 
     const pid = listContainers(runc.root).containers.find((container) => container.id === id)?.pid;
     let found: number | undefined;
     await until("CRIU is at work", () => {
-      const isIt = (args: string[]) =>
-        args.includes("dump") && args.at(args.indexOf("-t") + 1) === String(pid);
-      found = listDir("/proc")
-        .map(Number)
-        .find((each) => each > 0 && isIt(readArgs(each)));
+      found = criuOf(pid ?? 0);
       return found !== undefined;
     });
     return found ?? 0;
