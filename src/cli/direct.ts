@@ -127,7 +127,8 @@ async function inForeground(
       // A dump from elsewhere that ended it has said so already.
       const known = context.store.getJob(value.jid)?.exit;
       if (known === undefined) context.store.setExit(value.jid, exit, value.process);
-      if (!known?.checkpointed) await job.forget?.();
+      if (!known?.checkpointed)
+        await job.forget?.().catch((error: unknown) => warn("the container is left behind", error));
       close();
       return known ?? exit;
     });

@@ -1,5 +1,6 @@
 /** Who may do what: root everything, others what is theirs. The kernel told who asks. */
 import { statSync } from "node:fs";
+import type { Container } from "../containerd/containers.ts";
 import { CedanaError } from "../errors.ts";
 import type { ContainerdPlace, JobRecord } from "../jobs/types.ts";
 import type { RuncContainer } from "../runc/containers.ts";
@@ -122,8 +123,9 @@ export interface FoundTarget {
   stat: ProcStat;
   /** The container whose init that is. */
   container?: RuncContainer;
-  /** Where containerd has it. */
+  /** Where containerd has it, and as what where that was asked already. */
   containerd?: ContainerdPlace;
+  record?: Container;
 }
 
 /** The running process of a target, the job it is, and the container. */
@@ -141,9 +143,9 @@ export async function findTarget(
     return { job, stat: findProcess(caller, job.process.pid), container: containerOf(job), containerd };
   }
   if ("container" in target) {
-    const { container, place } = await findContainer(caller, target.container);
+    const { container, place, record } = await findContainer(caller, target.container);
     const stat = findProcess(caller, initOf(container));
-    return { job: jobOf(context, stat), stat, container, containerd: place };
+    return { job: jobOf(context, stat), stat, container, containerd: place, record };
   }
   const stat = findProcess(caller, target.pid);
   return { job: jobOf(context, stat), stat };
@@ -153,7 +155,7 @@ export async function findTarget(
 export async function findContainer(
   caller: Identity,
   ref: ContainerRef,
-): Promise<{ container: RuncContainer; place?: ContainerdPlace }> {
+): Promise<{ container: RuncContainer; place?: ContainerdPlace; record?: Container }> {
   return ref.type === "containerd"
     ? findContainerd(caller, ref)
     : { container: findRuncContainer(caller, ref) };

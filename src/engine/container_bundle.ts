@@ -19,7 +19,7 @@ export function bundleWithoutCgroup(bundle: string, folder: string): string {
   const config = criuConfig(folder, [...asked, "manage-cgroups=ignore"]);
   return writeBundle(folder, {
     ...spec,
-    root: { ...spec.root, path: resolve(bundle, String(spec.root.path)) },
+    root: { ...spec.root, path: rootOf(bundle, spec) },
     linux: { ...spec.linux, namespaces: spec.linux.namespaces.map(withoutPath) },
     annotations: { ...annotations, [annotation]: config },
   });
@@ -34,7 +34,7 @@ export function bundleAround(bundle: string, folder: string, rootfs: string): st
 /** The same bundle with another network namespace in place of the one that it joins. */
 export function bundleJoining(bundle: string, folder: string, netns: string): string {
   const spec = readBundle(bundle);
-  const path = resolve(bundle, String(spec.root.path));
+  const path = rootOf(bundle, spec);
   const linux = { ...spec.linux, namespaces: joining(spec.linux.namespaces, netns) };
   return writeBundle(folder, { ...spec, root: { ...spec.root, path }, linux });
 }
@@ -51,6 +51,11 @@ export function joining(namespaces: unknown[], netns: string): unknown[] {
       "--netns is for a container that joined a network namespace: this one had its own, which is restored with it",
     hint: "leave --netns out; with --tcp-close its connections are closed",
   });
+}
+
+/** Where the bundle's root file system is. */
+export function rootOf(bundle: string, { root } = readBundle(bundle)): string {
+  return resolve(bundle, String(root.path));
 }
 
 function readBundle(bundle: string) {

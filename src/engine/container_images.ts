@@ -1,19 +1,24 @@
 /** What `runc restore` wants of images beside what CRIU wrote: what runc itself leaves there at its own checkpoints. */
 import { readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import type { Manifest } from "../archive/manifest.ts";
 import { withoutConsoleKey } from "../criu/images/console_mount.ts";
+import { readPipeData } from "../criu/images/pipe_data.ts";
 
-/**
- * Adds it to `folder`, whose files may be other names of the checkpoint's: they are replaced, never written to.
- * `descriptors`: what init's first three fds were when it was started.
- */
-export function prepareImages(options: { folder: string; descriptors: string[]; console: boolean }): void {
-  const { folder, descriptors, console } = options;
+/** Adds it to `folder`, whose files may be other names of the checkpoint's: they are replaced, never written to. */
+export function prepareImages(folder: string, { container }: Manifest): void {
+  const { descriptors = [], console = false } = container ?? {};
   const mounts = readdirSync(folder).filter((name) => /^mountpoints-\d+\.img$/.test(name));
   if (console)
     for (const name of mounts)
       replace(join(folder, name), withoutConsoleKey(readFileSync(join(folder, name)), name));
   writeFileSync(join(folder, "descriptors.json"), JSON.stringify(descriptors), { mode: 0o600 });
+}
+
+/** What the pipe that was its stdin still held: owed to it with its new one. Base64. */
+export function unreadInput(folder: string, { stdio }: Manifest): string {
+  const stdin = stdio.find(({ fd, kind, key }) => fd === 0 && kind === "pipe" && key !== "");
+  return stdin === undefined ? "" : readPipeData(folder, stdin.key).toBase64();
 }
 
 function replace(path: string, bytes: Buffer): void {

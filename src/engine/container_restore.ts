@@ -1,7 +1,6 @@
 /** restore, of a container: runc makes it anew around what CRIU brings back. */
 import { lstatSync } from "node:fs";
 import type { Manifest, ManifestContainer } from "../archive/manifest.ts";
-import { readPipeData } from "../criu/images/pipe_data.ts";
 import { swrkArguments } from "../criu/options.ts";
 import { CedanaError } from "../errors.ts";
 import type { JobContainer, JobRecord } from "../jobs/types.ts";
@@ -10,8 +9,8 @@ import { readSpec, type Spec } from "../runc/spec.ts";
 import type { ContainerStart } from "../supervisor/spec.ts";
 import type { RestoreOptions } from "./api.ts";
 import { bundleJoining, bundleWithoutCgroup } from "./container_bundle.ts";
-import { prepareImages } from "./container_images.ts";
-import { unpackBundle, withRootfs } from "./container_rootfs.ts";
+import { prepareImages, unreadInput } from "./container_images.ts";
+import { aroundLayer, unpackBundle, withRootfs } from "./container_rootfs.ts";
 import { claimPlace, containerStart, writeCriu } from "./container_start.ts";
 import { checkMayUseContainers } from "./containers.ts";
 import type { EngineContext } from "./context.ts";
@@ -48,10 +47,16 @@ export async function restorePlace(
     ? await unpackBundle({ folder, bundle, signal }, was.spec)
     : bundle;
   await claimPlace({ id, root, bundle: given }, job?.container);
-  const layered =
-    was.layer === undefined ? given : await withRootfs({ folder, bundle: given, signal }, images, was.layer);
-  const used = asked?.netns === undefined ? layered : bundleJoining(layered, folder, asked.netns);
-  return { container: { id, root, bundle: given }, bundle: used, spec: readSpec(used) };
+  const netns = asked?.netns ?? job?.container?.netns;
+  const joined = netns === undefined ? given : bundleJoining(given, folder, netns);
+  const used =
+    was.layer !== undefined
+      ? await withRootfs({ folder, bundle: joined, signal }, images, was.layer)
+      : asked?.bundle === undefined
+        ? await aroundLayer(folder, joined)
+        : joined;
+  const container = { id, root, bundle: given, ...(netns !== undefined && { netns }) };
+  return { container, bundle: used, spec: readSpec(used) };
 }
 
 function definedOf(asked: RestoreOptions["container"]): Partial<JobContainer> {
@@ -79,14 +84,12 @@ export function restoreContainerStart(
   const cgroup = joins(spec, "cgroup");
   const used = cgroup === undefined ? bundle : bundleWithoutCgroup(bundle, folder);
   const place = { ...container, bundle: used };
-  const descriptors = manifest.container?.descriptors ?? [];
-  prepareImages({ folder: images, descriptors, console: manifest.container?.console === true });
+  prepareImages(images, manifest);
   const command = [
     ...(cgroup === undefined ? [] : ["nsenter", `--cgroup=${cgroup}`, "--"]),
     ...criu,
     ...swrkArguments(choices, inherited(manifest.stdio)),
   ];
-  const stdin = manifest.stdio.find(({ fd, kind, key }) => fd === 0 && kind === "pipe" && key !== "");
   return containerStart(
     context,
     {
@@ -96,7 +99,7 @@ export function restoreContainerStart(
     {
       ...{ imagesDir: images, workDir, criuDir: writeCriu(workDir, command) },
       flags: runcFlags(choices),
-      unreadInput: stdin === undefined ? "" : readPipeData(images, stdin.key).toBase64(),
+      unreadInput: unreadInput(images, manifest),
       stdinEnded: manifest.stdinEnded,
       stdio: replacedStdio(manifest, output),
     },

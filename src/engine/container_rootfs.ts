@@ -6,15 +6,16 @@
  *
  * The bundle itself is never written to. What a restore makes lies in the job's folder, and goes with the job.
  */
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { join, resolve } from "node:path";
+import { existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { rm } from "node:fs/promises";
+import { join } from "node:path";
 import type { ManifestContainer } from "../archive/manifest.ts";
 import { CedanaError } from "../errors.ts";
 import type { RuncContainer } from "../runc/containers.ts";
 import { specName } from "../runc/spec.ts";
 import type { TreeFacts } from "../runtimes/runtime.ts";
 import { readMounts } from "../system/mounts.ts";
-import { bundleAround } from "./container_bundle.ts";
+import { bundleAround, rootOf } from "./container_bundle.ts";
 import { packTree, unpackTree } from "./host_tar.ts";
 
 /** Among the images. */
@@ -53,26 +54,47 @@ interface Made {
   signal?: AbortSignal;
 }
 
-/** Resolves with the bundle to restore from. `images`: where the packed layer is. */
+/** Resolves with the bundle to restore from. `images`: where the packed layer is. On failure nothing of it stays. */
 export async function withRootfs(
   { folder, bundle, signal }: Made,
   images: string,
   layer: Layer,
 ): Promise<string> {
-  const place = join(folder, "layer");
   await releaseRootfs(folder);
-  mkdirSync(place, { mode: 0o700 });
-  const upper = join(place, "upper");
-  await unpackTree(join(images, ROOTFS), upper, signal);
-  return bundleAround(bundle, folder, layer === "whole" ? upper : await mountOver(bundle, place, upper));
+  const { place, upper, work, merged } = layerIn(folder);
+  try {
+    mkdirSync(place, { mode: 0o700 });
+    await unpackTree(join(images, ROOTFS), upper, signal);
+    if (layer === "overlay") for (const path of [work, merged]) mkdirSync(path, { mode: 0o700 });
+    return await aroundLayer(folder, bundle);
+  } catch (error) {
+    await releaseRootfs(folder);
+    throw error;
+  }
 }
 
-async function mountOver(bundle: string, place: string, upper: string): Promise<string> {
-  const spec: unknown = JSON.parse(readFileSync(join(bundle, specName), "utf8"));
-  const lower = resolve(bundle, rootOf(spec));
-  const [work, merged] = [join(place, "work"), join(place, "merged")];
-  for (const path of [work, merged]) mkdirSync(path, { mode: 0o700 });
-  if (/[,:\\]/.test(lower + place)) {
+/** The bundle with what a restore of the job has laid over it; as it is where there is nothing. */
+export async function aroundLayer(folder: string, bundle: string): Promise<string> {
+  const { upper, merged } = layerIn(folder);
+  if (!existsSync(upper)) return bundle;
+  if (!existsSync(merged)) return bundleAround(bundle, folder, upper);
+  // It is gone after a reboot.
+  if (!isMounted(merged)) await mountOver(rootOf(bundle), folder);
+  return bundleAround(bundle, folder, merged);
+}
+
+function layerIn(folder: string) {
+  const place = join(folder, "layer");
+  return { place, upper: join(place, "upper"), work: join(place, "work"), merged: join(place, "merged") };
+}
+
+function isMounted(merged: string): boolean {
+  return readMounts(process.pid).some(({ path }) => path === merged);
+}
+
+async function mountOver(lower: string, folder: string): Promise<void> {
+  const { upper, work, merged } = layerIn(folder);
+  if (/[,:\\]/.test(lower + folder)) {
     throw new CedanaError({
       reason: "PATH_NOT_USABLE",
       message: `${lower} cannot be a layer below another: its path has a comma, colon or backslash`,
@@ -83,22 +105,23 @@ async function mountOver(bundle: string, place: string, upper: string): Promise<
     ["mount", "-t", "overlay", "-o", options, "overlay", merged],
     `mount the root file system on ${lower}`,
   );
-  return merged;
 }
 
-function rootOf(spec: unknown): string {
-  const root = typeof spec === "object" && spec !== null && "root" in spec ? spec.root : undefined;
-  const path = typeof root === "object" && root !== null && "path" in root ? root.path : undefined;
-  return typeof path === "string" ? path : "rootfs";
-}
-
-/** What an earlier restore of the job made of it; to be called when its container has ended. */
+/** Takes away what a restore of the job has laid over its bundle; its container must have ended. */
 export async function releaseRootfs(folder: string): Promise<void> {
-  const place = join(folder, "layer");
-  const merged = join(place, "merged");
-  if (readMounts(process.pid).some(({ path }) => path === merged))
-    await host(["umount", merged], `unmount ${merged}`);
-  rmSync(place, { recursive: true, force: true });
+  const { place, merged } = layerIn(folder);
+  if (isMounted(merged)) await host(["umount", merged], `unmount ${merged}`);
+  await rm(place, { recursive: true, force: true });
+}
+
+/** The same, and what was unpacked of a bundle. */
+export async function dropRootfs(folder: string): Promise<void> {
+  await releaseRootfs(folder);
+  await rm(unpackedIn(folder), { recursive: true, force: true });
+}
+
+function unpackedIn(folder: string): string {
+  return join(folder, "unpacked");
 }
 
 /**
@@ -109,8 +132,8 @@ export async function unpackBundle(
   { folder, bundle, signal }: Made,
   spec: string | undefined,
 ): Promise<string> {
-  const place = join(folder, "unpacked");
-  rmSync(place, { recursive: true, force: true });
+  const place = unpackedIn(folder);
+  await rm(place, { recursive: true, force: true });
   mkdirSync(place, { mode: 0o700 });
   const rootfs = join(place, "rootfs");
   await unpackTree(bundle, rootfs, signal);
@@ -123,7 +146,7 @@ export async function unpackBundle(
     });
   }
   writeFileSync(join(place, specName), spec, { mode: 0o600 });
-  return bundleAround(place, folder, rootfs);
+  return bundleAround(place, place, rootfs);
 }
 
 async function host(command: string[], what: string): Promise<void> {

@@ -14,6 +14,7 @@ import { locateRunc } from "../runc/program.ts";
 import { readSpec, type Spec } from "../runc/spec.ts";
 import type { ContainerStart, Replaced } from "../supervisor/spec.ts";
 import { cleanEnvironment } from "../system/self.ts";
+import { quoted } from "../system/shell.ts";
 import type { ContainerChoices } from "./api.ts";
 import { runc } from "./container_after.ts";
 import { type EngineContext, socketPath } from "./context.ts";
@@ -113,7 +114,7 @@ function restoreFlags({ imagesDir, workDir, flags }: RestoreChoices): string[] {
 export function writeCriu(workDir: string, command: string[]): string {
   const folder = join(workDir, "bin");
   mkdirSync(folder, { mode: 0o700 });
-  const words = command.map((word) => `'${word.replaceAll("'", `'\\''`)}'`).join(" ");
+  const words = command.map(quoted).join(" ");
   writeFileSync(join(folder, "criu"), `#!/bin/sh\nexec ${words} "$@"\n`, { mode: 0o700 });
   return folder;
 }

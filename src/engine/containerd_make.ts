@@ -1,7 +1,8 @@
 /** A container of containerd's, made of an image or a folder: what `ctr container create` does. */
-import { type Container, createContainer, deleteContainer, findContainer } from "../containerd/containers.ts";
+import { type Container, createContainer, findContainer } from "../containerd/containers.ts";
 import { type ImageConfig, imageConfig } from "../containerd/image_config.ts";
 import { createLease } from "../containerd/leases.ts";
+import { removeContainer } from "../containerd/remove_container.ts";
 import { resolveImage } from "../containerd/resolve_image.ts";
 import type { RuncOptions } from "../containerd/runc_options.ts";
 import { type Mount, prepareSnapshot, removeSnapshot } from "../containerd/snapshots.ts";
@@ -73,14 +74,10 @@ function taken({ namespace }: ContainerdPlace, id: string): CedanaError {
   });
 }
 
-/** With its snapshot; its task must be gone. */
-export async function removeContainer(place: ContainerdPlace, id: string): Promise<void> {
+/** Undoes `makeContainer`; its task must be gone. */
+export async function unmakeContainer(place: ContainerdPlace, id: string): Promise<void> {
   using containerd = await open(place);
-  const container = await findContainer(containerd, id);
-  if (container === undefined) return;
-  const { snapshotter, snapshotKey } = container;
-  await deleteContainer(containerd, id);
-  if (snapshotKey !== "") await removeSnapshot(containerd, { snapshotter, key: snapshotKey });
+  await removeContainer(containerd, id);
 }
 
 /** What a dump left of a job's container, if it was made for that job. Whoever took containerd away took it too. */
@@ -89,7 +86,7 @@ export async function forgetContainer({ id, containerd: place }: JobContainer, j
   try {
     using containerd = await open(place);
     const container = await findContainer(containerd, id);
-    if (container !== undefined && jobLabelOf(container) === jid) await removeContainer(place, id);
+    if (container !== undefined && jobLabelOf(container) === jid) await removeContainer(containerd, id);
   } catch (error) {
     if (!(error instanceof CedanaError) || error.reason !== "RUNTIME_UNAVAILABLE") throw error;
   }

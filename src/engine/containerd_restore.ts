@@ -9,7 +9,6 @@ import type { Manifest, ManifestContainer, ManifestContainerd } from "../archive
 import { type Container, findContainer, RUNC, updateContainer } from "../containerd/containers.ts";
 import { isObject, type Json, listIn, objectIn, parseObject } from "../containerd/json.ts";
 import { deleteTask, findTask } from "../containerd/tasks.ts";
-import { readPipeData } from "../criu/images/pipe_data.ts";
 import { swrkArguments } from "../criu/options.ts";
 import { CedanaError } from "../errors.ts";
 import type { ContainerdPlace, JobContainer, JobRecord } from "../jobs/types.ts";
@@ -17,12 +16,13 @@ import { locateRunc } from "../runc/program.ts";
 import { parseSpec, type Spec } from "../runc/spec.ts";
 import type { TaskStart } from "../supervisor/spec.ts";
 import { cleanEnvironment } from "../system/self.ts";
+import { quoted } from "../system/shell.ts";
 import type { RestoreOptions } from "./api.ts";
 import { criuConfig, joining } from "./container_bundle.ts";
-import { prepareImages } from "./container_images.ts";
+import { prepareImages, unreadInput } from "./container_images.ts";
 import { writeCriu } from "./container_start.ts";
 import { open, placeIn } from "./containerd.ts";
-import { jobContainer, jobLabelOf, labelsOf, makeContainer, removeContainer } from "./containerd_make.ts";
+import { jobContainer, jobLabelOf, labelsOf, makeContainer, unmakeContainer } from "./containerd_make.ts";
 import { checkMayUseContainers } from "./containers.ts";
 
 export interface ClaimedContainer {
@@ -64,28 +64,32 @@ export async function claimContainerd({
   const id = asked?.id ?? job?.container?.id ?? was.id;
   const lines = configLines(criu);
   const config = lines.length === 0 ? undefined : criuConfig(folder, lines);
+  const change = { config, netns: asked?.netns };
   const there = await findStopped(place, id, asked?.image);
   if (there !== undefined) {
-    const { spec } = there;
-    const changed = changedSpec(spec, { config, netns: asked?.netns });
-    if (changed !== spec) await respec(place, id, changed);
-    const undo = async () => (changed === spec ? undefined : respec(place, id, spec));
-    return { ...claimed(place, there, changed), own: jobLabelOf(there) !== undefined, undo };
+    const { spec, labels } = there;
+    const own = jobLabelOf(there) !== undefined;
+    const changed = changedSpec(spec, change);
+    const parsed = parsedSpec(changed, id);
+    await respec(place, { id, spec: changed, labels: own ? labelsOf(jid) : {} });
+    const undo = () => respec(place, { id, spec, labels });
+    return { container: jobContainer(place, there), record: there, spec: parsed, own, undo };
   }
-  const made = specFor(known, { id, namespace: place.namespace });
-  const spec = changedSpec(made, { config, netns: asked?.netns });
+  const isSame = id === was.id && place.namespace === known.namespace;
+  const spec = changedSpec(specFor(known, isSame ? undefined : `/${place.namespace}/${id}`), change);
+  const parsed = parsedSpec(spec, id);
   const record = await makeContainer(place, {
     ...{ id, image: asked?.image ?? known.image, runtime: known.runtime || RUNC },
     snapshotter: asked?.snapshotter ?? (known.snapshotter || undefined),
     labels: { ...known.labels, ...labelsOf(jid) },
     spec: () => spec,
   });
-  return { ...claimed(place, record, spec), own: true, undo: () => removeContainer(place, id) };
+  const undo = () => unmakeContainer(place, id);
+  return { container: jobContainer(place, record), record, spec: parsed, own: true, undo };
 }
 
-function claimed(place: ContainerdPlace, record: Container, spec: Json) {
-  const where = { bundle: "/", path: `the specification of container ${record.id}` };
-  return { container: jobContainer(place, record), record, spec: parseSpec(spec, where) };
+function parsedSpec(spec: Json, id: string): Spec {
+  return parseSpec(spec, { bundle: "/", path: `the specification of container ${id}` });
 }
 
 /** The container of that id, with no task any more. */
@@ -116,9 +120,12 @@ async function findStopped(
   return container;
 }
 
-async function respec(place: ContainerdPlace, id: string, spec: Json): Promise<void> {
+async function respec(
+  place: ContainerdPlace,
+  change: { id: string; spec: Json; labels: Record<string, string> },
+): Promise<void> {
   using containerd = await open(place);
-  await updateContainer(containerd, { id, spec });
+  await updateContainer(containerd, change);
 }
 
 /** CRIU's options that the shim has no words for. */
@@ -144,11 +151,8 @@ function changedSpec(
   return { ...joined, annotations: { ...objectIn(spec, "annotations"), "org.criu.config": config } };
 }
 
-/** Throws CHECKPOINT_CORRUPT-like errors by way of whoever parses it; under another id the cgroup is another one. */
-function specFor(
-  { spec: text }: ManifestContainerd,
-  { id, namespace }: { id: string; namespace: string },
-): Json {
+/** Under another id the cgroup is another one. */
+function specFor({ spec: text }: ManifestContainerd, cgroupsPath: string | undefined): Json {
   const spec = parseObject(text);
   if (spec === undefined || !isObject(spec.linux)) {
     throw new CedanaError({
@@ -156,7 +160,7 @@ function specFor(
       message: "the checkpoint's specification of its container is none",
     });
   }
-  return { ...spec, linux: { ...spec.linux, cgroupsPath: `/${namespace}/${id}` } };
+  return cgroupsPath === undefined ? spec : { ...spec, linux: { ...spec.linux, cgroupsPath } };
 }
 
 export interface TaskRestore {
@@ -176,13 +180,8 @@ export async function restoreTask(
 ): Promise<TaskStart> {
   const { container, record, own } = claim;
   if (container.containerd === undefined) throw new Error("not one of containerd's");
-  prepareImages({
-    folder: images,
-    descriptors: manifest.container?.descriptors ?? [],
-    console: manifest.container?.console === true,
-  });
+  prepareImages(images, manifest);
   const criuDir = writeCriu(workDir, [...criu, ...swrkArguments(choices, [])]);
-  const stdin = manifest.stdio.find(({ fd, kind, key }) => fd === 0 && kind === "pipe" && key !== "");
   return {
     kind: "task",
     id: container.id,
@@ -195,7 +194,7 @@ export async function restoreTask(
     },
     workDir,
     remove: own,
-    unreadInput: stdin === undefined ? "" : readPipeData(images, stdin.key).toBase64(),
+    unreadInput: unreadInput(images, manifest),
     stdinEnded: manifest.stdinEnded,
   };
 }
@@ -205,7 +204,6 @@ async function writeRunc(folder: string, criuDir: string): Promise<string> {
   const { path } = await locateRunc();
   const script = join(folder, "runc");
   const search = `${criuDir}:${cleanEnvironment().PATH}`;
-  const quoted = (word: string) => `'${word.replaceAll("'", `'\\''`)}'`;
   writeFileSync(script, `#!/bin/sh\nPATH=${quoted(search)} exec ${quoted(path)} "$@"\n`, { mode: 0o700 });
   return script;
 }

@@ -7,7 +7,7 @@ import { checkSignal, findJob, findTarget, halted, mayUse } from "./access.ts";
 import type { Engine, JobView, Target } from "./api.ts";
 import { removeCheckpointOf } from "./checkpoints.ts";
 import { letRun } from "./container_after.ts";
-import { releaseRootfs } from "./container_rootfs.ts";
+import { dropRootfs } from "./container_rootfs.ts";
 import { forgetContainer } from "./containerd_make.ts";
 import { containerOf } from "./containers.ts";
 import type { EngineContext } from "./context.ts";
@@ -116,7 +116,7 @@ export async function deleteJobs(
     for (const checkpoint of taken) await removeCheckpointOf(context, caller, checkpoint);
     if (job.container?.containerd !== undefined) await forgetContainer(job.container, jid);
     context.store.deleteJob(jid);
-    if (job.container !== undefined) await releaseRootfs(jobFolder(context.store.path, jid));
+    if (job.container !== undefined) await dropRootfs(jobFolder(context.store.path, jid));
     removeJobFolder(context.store.path, jid);
     if (job.output.kind === "log" && job.output.path === defaultLog(jid)) removeDefaultLog(jid);
   }

@@ -19,7 +19,7 @@ import type { JobView, RestoreOptions } from "./api.ts";
 import { openSource } from "./checkpoint_source.ts";
 import { checkCompatible } from "./compatible.ts";
 import { joins, restoreContainerStart, restorePlace } from "./container_restore.ts";
-import { releaseRootfs } from "./container_rootfs.ts";
+import { dropRootfs, releaseRootfs } from "./container_rootfs.ts";
 import { claimContainerd, restoreTask } from "./containerd_restore.ts";
 import { type EngineContext, socketPath } from "./context.ts";
 import { restoreIdentity } from "./criu_identity.ts";
@@ -95,7 +95,11 @@ export async function restore(
     const folder = await step(
       "prepare",
       () => prepareFolder(context, source.jid),
-      () => (source.job === undefined ? removeJobFolder(context.store.path, source.jid) : undefined),
+      async (made) => {
+        if (source.job !== undefined) return;
+        await dropRootfs(made);
+        removeJobFolder(context.store.path, source.jid);
+      },
     );
     const { containerd } = container ?? {};
     const place =
@@ -103,7 +107,7 @@ export async function restore(
         ? await step(
             "bundle",
             () => restorePlace(options, { job: source.job, was: container, folder, images: images.dir }),
-            () => releaseRootfs(folder),
+            () => (container.layer === undefined ? undefined : releaseRootfs(folder)),
           )
         : undefined;
     const claim =

@@ -11,7 +11,7 @@ import { isPrivileged } from "./access.ts";
 import { notYet } from "./adopt.ts";
 import type { ContainerChoices, JobView, OutputChoice, RunOptions, TerminalSize } from "./api.ts";
 import { claimPlace, containerStart } from "./container_start.ts";
-import { makeForRun, removeContainer, runTask } from "./containerd_make.ts";
+import { makeForRun, runTask, unmakeContainer } from "./containerd_make.ts";
 import { checkMayUseContainers, rootOf } from "./containers.ts";
 import { type EngineContext, socketPath } from "./context.ts";
 import { killTree } from "./kill_tree.ts";
@@ -91,7 +91,7 @@ export async function placeFor(
     "container",
     () => makeForRun(options, jid),
     async ({ container: { id, containerd } }) => {
-      if (containerd !== undefined) await removeContainer(containerd, id);
+      if (containerd !== undefined) await unmakeContainer(containerd, id);
     },
   );
   return { place: container, asProcess: { args, cwd, tty: options.tty } };

@@ -53,6 +53,8 @@ export interface JobContainer {
   root: string;
   /** Absolute. */
   bundle: string;
+  /** runc: the network namespace that it has joined in place of its bundle's. */
+  netns?: string;
   /** Where containerd has it, under the same id. */
   containerd?: ContainerdPlace;
 }

@@ -38,8 +38,8 @@ export function job(view: JobView): MessageInitShape<typeof JobSchema> {
   };
 }
 
-function containerMessage(type: string, { containerd, ...place }: JobContainer) {
-  return { type, ...place, ...containerd };
+function containerMessage(type: string, { id, root, bundle, containerd }: JobContainer) {
+  return { type, id, root, bundle, ...containerd };
 }
 
 export function jobExit({ at, ...exit }: JobExit): MessageInitShape<typeof JobExitSchema> {

@@ -7,8 +7,9 @@
  *       ▲◀──────── wait: exit status ─────────────────────────────────┘
  */
 import { connectContainerd, type OpenContainerd } from "../containerd/connect.ts";
-import { deleteContainer, getContainer } from "../containerd/containers.ts";
-import { removeSnapshot, snapshotMounts } from "../containerd/snapshots.ts";
+import { getContainer } from "../containerd/containers.ts";
+import { removeContainer } from "../containerd/remove_container.ts";
+import { snapshotMounts } from "../containerd/snapshots.ts";
 import { createTask, deleteTask, killTask, startTask as start, waitTask } from "../containerd/tasks.ts";
 import { explain } from "../criu/reasons.ts";
 import { CedanaError } from "../errors.ts";
@@ -34,6 +35,7 @@ export async function startTask(task: TaskStart, io: TaskStdio): Promise<Started
     };
   } catch (error) {
     containerd[Symbol.dispose]();
+    io[Symbol.dispose]();
     throw error;
   }
 }
@@ -47,7 +49,7 @@ async function makeTask(containerd: OpenContainerd, task: TaskStart, io: TaskStd
     await createTask(containerd, { id, rootfs, stdio: io.fifos, runcOptions });
     return await start(containerd, id);
   } catch (error) {
-    // Of one that was created and not started there is a process.
+    // Of one that was created and not started there is a process. Why it failed is what there is to tell.
     await killTask(containerd, id, { signal: SIGKILL, all: true }).catch(() => {});
     await deleteTask(containerd, id).catch(() => {});
     throw failure(task, error);
@@ -97,10 +99,6 @@ async function untilReached<T>(ask: () => Promise<T>): Promise<T> {
 
 /** The container was made for this job, which has ended for good. */
 async function forget(containerd: OpenContainerd, { id, remove }: TaskStart): Promise<void> {
-  if (remove) {
-    const { snapshotter, snapshotKey } = await getContainer(containerd, id);
-    await deleteContainer(containerd, id);
-    if (snapshotKey !== "") await removeSnapshot(containerd, { snapshotter, key: snapshotKey });
-  }
+  if (remove) await removeContainer(containerd, id);
   containerd[Symbol.dispose]();
 }

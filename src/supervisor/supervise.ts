@@ -109,7 +109,9 @@ async function supervise(
   const exit = record(await job.exited);
   await output.drain(pumped);
   exit.checkpointed = checkpointed;
-  if (!checkpointed) await job.forget?.();
+  // Before the exit is told, whose reader may bring the job back. What cannot be taken away now goes with the job.
+  if (!checkpointed)
+    await job.forget?.().catch((error) => console.error(`forgetting the container: ${error}`));
   output.tail.save(tailPath(spec.folder));
   // The socket goes before the exit is told: who has read of it may start the job's next supervisor on the same path.
   server.close();

@@ -3,8 +3,8 @@ import { createHash } from "node:crypto";
 import { existsSync, readdirSync, readFileSync, rmdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import type { OpenContainerd } from "../../../src/containerd/connect.ts";
-import { deleteContainer, listContainers } from "../../../src/containerd/containers.ts";
-import { removeSnapshot } from "../../../src/containerd/snapshots.ts";
+import { listContainers } from "../../../src/containerd/containers.ts";
+import { removeContainer } from "../../../src/containerd/remove_container.ts";
 import { deleteTask, findTask, killTask, resumeTask, waitTask } from "../../../src/containerd/tasks.ts";
 
 const SIGKILL = 9;
@@ -13,10 +13,9 @@ const SIGKILL = 9;
 export async function clear(connect: (namespace: string) => Promise<OpenContainerd>): Promise<void> {
   for (const namespace of await namespaces(connect)) {
     using containerd = await connect(namespace);
-    for (const { id, snapshotter, snapshotKey } of await listContainers(containerd)) {
+    for (const { id } of await listContainers(containerd)) {
       await endTask(containerd, id);
-      await deleteContainer(containerd, id);
-      if (snapshotKey !== "") await removeSnapshot(containerd, { snapshotter, key: snapshotKey });
+      await removeContainer(containerd, id);
     }
   }
 }
