@@ -56,14 +56,24 @@ export async function createImage(
   try {
     await during(containerd, `create the image ${name}`, call);
   } catch (error) {
-    if (codeOf(error) !== Code.AlreadyExists) throw error;
-    throw new CedanaError({
-      reason: "IMAGE_EXISTS",
-      message: `containerd has an image ${name} already`,
-      hint: `choose another name, or delete it with: ctr --namespace ${containerd.namespace} images rm ${name}`,
-      cause: error,
-    });
+    throw codeOf(error) === Code.AlreadyExists ? taken(containerd, name, error) : error;
   }
+}
+
+/** Throws IMAGE_EXISTS where the very name is taken. */
+export async function checkFree(containerd: Containerd, name: string): Promise<void> {
+  const call = containerd.services.images.get({ name });
+  const answer = await during(containerd, `look up the image ${name}`, ifFound(call));
+  if (answer?.image !== undefined) throw taken(containerd, name);
+}
+
+function taken({ namespace }: Containerd, name: string, cause?: unknown): CedanaError {
+  return new CedanaError({
+    reason: "IMAGE_EXISTS",
+    message: `containerd has an image ${name} already`,
+    hint: `choose another name, or delete it with: ctr --namespace ${namespace} images rm ${name}`,
+    cause,
+  });
 }
 
 /** Lets the name stand for something else; labels that are not named stay. */

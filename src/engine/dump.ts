@@ -44,14 +44,13 @@ export async function dump(context: EngineContext, options: DumpOptions): Promis
   const { caller } = options;
   const found = await findTarget(context, caller, options.target);
   const { job, stat, container, containerd } = found;
-  const record = containerd && container && (await recordOf(containerd, container.id));
-  const layer = writableLayer(found, record, options.container);
+  const record = containerd && container && (found.record ?? (await recordOf(containerd, container.id)));
+  const layer = await writableLayer(found, record, options.container);
   using _process = context.locks.take(`process ${stat.pid}`, "dumped");
   using _job = job === undefined ? undefined : context.locks.take(`job ${job.jid}`, "dumped");
   if (layer && containerd && container && options.container?.rootfsOnly) {
-    const paused = container.status === "paused";
     return await runSteps({ signal: options.signal }, async (step) => {
-      await step("image", () => commitAlone(layer, { id: container.id, paused }, containerd));
+      await step("image", () => commitAlone(layer, container, containerd));
       return { frozenUs: 0, image: layer.name };
     });
   }
@@ -133,12 +132,12 @@ export async function dump(context: EngineContext, options: DumpOptions): Promis
     const files =
       withFiles &&
       (await step("rootfs", () =>
-        dumpTree(found, () => packRootfs(container, draft.imagesDir, operation.signal)),
+        explained(draft, () => packRootfs(container, draft.imagesDir, operation.signal)),
       ));
     if (layer !== undefined)
       await step(
         "image",
-        () => dumpTree(found, () => layer.commit()),
+        () => layer.commit(),
         () => layer.remove(),
       );
     await step("manifest", () =>

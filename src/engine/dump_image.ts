@@ -1,13 +1,15 @@
 /** A container's writable layer, as an image of containerd's: beside its processes, or alone. */
 import { commitImage } from "../containerd/commit_image.ts";
 import type { Container } from "../containerd/containers.ts";
-import { deleteImage } from "../containerd/images.ts";
+import { checkFree, deleteImage } from "../containerd/images.ts";
 import { resolveImage } from "../containerd/resolve_image.ts";
 import { pauseTask, resumeTask } from "../containerd/tasks.ts";
 import { CedanaError } from "../errors.ts";
 import type { ContainerdPlace } from "../jobs/types.ts";
+import type { RuncContainer } from "../runc/containers.ts";
 import type { FoundTarget } from "./access.ts";
 import type { ContainerDumpChoices } from "./api.ts";
+import { letRun } from "./container_after.ts";
 import { open } from "./containerd.ts";
 
 export interface WritableLayer {
@@ -18,12 +20,12 @@ export interface WritableLayer {
   remove(): Promise<void>;
 }
 
-/** Undefined where nobody asked for it. Throws what makes it fail for sure. */
-export function writableLayer(
+/** Undefined where nobody asked for it. Throws what makes it fail for sure, while nothing stands still yet. */
+export async function writableLayer(
   { container, containerd: place }: FoundTarget,
   record: Container | undefined,
   asked: ContainerDumpChoices | undefined,
-): WritableLayer | undefined {
+): Promise<WritableLayer | undefined> {
   if (!asked?.rootfs && asked?.image === undefined && !asked?.rootfsOnly) return undefined;
   if (record === undefined || place === undefined) {
     // runc's: its files go with the checkpoint (container_rootfs.ts).
@@ -44,11 +46,13 @@ export function writableLayer(
     });
   }
   const name = asked.image ?? `localhost/cedana/${id}:${Math.floor(Date.now() / 1000)}`;
+  using containerd = await open(place);
+  await checkFree(containerd, name);
+  const base = await resolveImage(containerd, image);
   return {
     name,
     async commit() {
       using containerd = await open(place);
-      const base = await resolveImage(containerd, image);
       await commitImage(containerd, { name, base, snapshotter, key: snapshotKey, createdBy: "cedana dump" });
     },
     async remove() {
@@ -58,17 +62,20 @@ export function writableLayer(
   };
 }
 
-/** The image alone. The container stands still meanwhile, and then runs on. */
+/** The image alone. The container stands still meanwhile, and then runs on, also where containerd is gone by then. */
 export async function commitAlone(
   layer: WritableLayer,
-  { id, paused }: { id: string; paused: boolean },
+  container: RuncContainer,
   place: ContainerdPlace,
 ): Promise<void> {
+  if (container.status === "paused") return layer.commit();
   using containerd = await open(place);
-  if (!paused) await pauseTask(containerd, id);
   try {
+    await pauseTask(containerd, container.id);
     await layer.commit();
-  } finally {
-    if (!paused) await resumeTask(containerd, id);
+    await resumeTask(containerd, container.id);
+  } catch (error) {
+    await resumeTask(containerd, container.id).catch(() => letRun(container));
+    throw error;
   }
 }

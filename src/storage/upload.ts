@@ -57,6 +57,7 @@ export function createUpload({ client, key, memory = BUFFERS * USUAL, signal }: 
   let begun = 0;
   let closed = 0;
   let size = 0;
+  let reserved = 0;
   let beginning: Promise<Multipart> | undefined;
   const free: Buffer[] = [];
   const onTheirWay = new Set<Promise<void>>();
@@ -138,7 +139,9 @@ export function createUpload({ client, key, memory = BUFFERS * USUAL, signal }: 
         places.push({ part, room });
       }
       size += length;
+      reserved++;
       return async (bytes) => {
+        reserved--;
         let at = 0;
         for (const { part, room } of places) {
           room.set(bytes.subarray(at, at + room.length));
@@ -150,6 +153,7 @@ export function createUpload({ client, key, memory = BUFFERS * USUAL, signal }: 
     },
     async finish() {
       check();
+      if (reserved > 0) throw new Error(`${doing}: ${reserved} reserved places were never filled`);
       if (closed > 0) await closePart();
       await Promise.all(onTheirWay);
       check();

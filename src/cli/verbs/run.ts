@@ -1,10 +1,8 @@
 import { resolve } from "node:path";
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { RunRequestSchema } from "../../gen/cedana/daemon/v1/daemon_pb.ts";
-import { usageError } from "../argv/usage.ts";
 import { type Call, defineCommand, defineGroup, type Values } from "../command.ts";
 import { gpuFlags, jobFlags, noServerFlag, outputFlags, pidFileFlag, surroundingsFlags } from "../flags.ts";
-import { refuseGiven } from "../unsupported.ts";
 import { runContainerd } from "./run_containerd.ts";
 import { runRunc } from "./run_runc.ts";
 
@@ -72,10 +70,6 @@ export const runGroup = defineGroup({ name: "run", description: "Start a job" },
 type RunCall = Call & { args: Values<typeof runArgs> };
 
 async function run(call: RunCall, command: string[]): Promise<number> {
-  const { args } = call;
-  refuseGiven({ "gpu-enabled": args["gpu-enabled"], "gpu-id": args["gpu-id"] });
-  // The daemon would take an empty one for none.
-  if (args.jid === "") throw usageError("--jid: must not be empty", call.path);
   const request = await requestOf(call, command);
   const { startJob } = await import("../start.ts");
   return startJob(call, request);

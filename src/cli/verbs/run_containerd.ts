@@ -1,7 +1,6 @@
 import { isAbsolute } from "node:path";
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { RunRequestSchema } from "../../gen/cedana/daemon/v1/daemon_pb.ts";
-import { usageError } from "../argv/usage.ts";
 import { type Call, defineCommand, type Values } from "../command.ts";
 import { containerdFlags, runcFlags } from "../container_flags.ts";
 import { runFlags, surroundingsFlags } from "../flags.ts";
@@ -51,8 +50,7 @@ shares a flag with cedana. The container goes when it has ended, unless a dump e
   wraps: true,
   async run(call) {
     const { args, path } = call;
-    refuseGiven({ "gpu-enabled": args["gpu-enabled"], "gpu-id": args["gpu-id"], gpus: args.gpus });
-    if (args.jid === "") throw usageError("--jid: must not be empty", path);
+    refuseGiven({ gpus: args.gpus });
     const { checkId } = await import("../containers.ts");
     checkId(args.id, "--id", path);
     const request = await requestOf(call);

@@ -1,6 +1,5 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { RunRequestSchema } from "../../gen/cedana/daemon/v1/daemon_pb.ts";
-import { usageError } from "../argv/usage.ts";
 import { type Call, defineCommand, type Values } from "../command.ts";
 import { placeFlags, runcFlags } from "../container_flags.ts";
 import { runFlags, surroundingsFlags } from "../flags.ts";
@@ -32,12 +31,10 @@ export const runRunc = defineCommand({
     const { args, path } = call;
     const { checkId, checkRuncFlags } = await import("../containers.ts");
     checkRuncFlags(args, path);
-    refuseGiven({ "gpu-enabled": args["gpu-enabled"], "gpu-id": args["gpu-id"] });
     refuseGiven(
       { env: args.env.length > 0, "env-file": args["env-file"], cwd: args.cwd },
       "the bundle's config.json says a container's environment and folder",
     );
-    if (args.jid === "") throw usageError("--jid: must not be empty", path);
     checkId(args.id, "--id", path);
     const request = await requestOf(call);
     const { startJob } = await import("../start.ts");
