@@ -15,7 +15,7 @@ import { locateCriu } from "../../src/criu/locate.ts";
 import { type CaptureOptions, capture } from "../../src/criu/streamer/capture.ts";
 import { type Piece, serve } from "../../src/criu/streamer/serve.ts";
 import { until } from "./client.ts";
-import { workload } from "./victim.ts";
+import { countIn, workload } from "./victim.ts";
 
 const { command: criu } = await locateCriu({ binDir: "/usr/local/bin" });
 
@@ -41,11 +41,7 @@ export class Streamed implements Disposable {
   }
 
   count(): number {
-    const path = join(this.dir, "count");
-    if (!existsSync(path)) return 0;
-    const text = readFileSync(path, "utf8");
-    if (!/^\d+$/.test(text)) throw new Error(text);
-    return Number(text);
+    return countIn(join(this.dir, "count"));
   }
 
   async goesOn(): Promise<void> {

@@ -7,7 +7,7 @@ import { startClient, startInTerminal, until } from "./client.ts";
 import { startTestDaemon, type TestDaemon } from "./daemon.ts";
 import { codecs, readShards } from "./shards.ts";
 import { createUser, partialsIn, rightsOf, type User } from "./user.ts";
-import { counting, dumpTo, holding, leftIn, restoreFrom, startVictim, workload } from "./victim.ts";
+import { countIn, counting, dumpTo, holding, leftIn, restoreFrom, startVictim, workload } from "./victim.ts";
 
 let daemon: TestDaemon;
 let user: User;
@@ -145,7 +145,7 @@ describe("a job", () => {
     mkdirSync(dir);
     const run = ["run", "process", "--jid", "sized", "--attachable", "--", ...counting(join(dir, "count"))];
     expect((await daemon.cli(run)).code).toBe(0);
-    await until("it counts", () => existsSync(join(dir, "count")));
+    await until("it counts", () => countIn(join(dir, "count")) > 0);
     const dump = (name: string, ...more: string[]) =>
       dumpTo(daemon, ["job", "sized", "--dir", dir, "--name", name, "--streams", "2", ...more]);
     const first = await dump("first", "--leave-running", "--compression", "lz4");

@@ -24,6 +24,13 @@ export interface Victim {
 
 type Stdio = "ignore" | number;
 
+/** What a workload has counted in its file: 0 before the first; throws when it says that something broke. */
+export function countIn(file: string): number {
+  const text = existsSync(file) ? readFileSync(file, "utf8") : "";
+  if (!/^\d*\s*$/.test(text)) throw new Error(text);
+  return Number(text);
+}
+
 /** Starts a counting program in a session of its own, and waits for its first count. */
 export async function startVictim(
   daemon: TestDaemon,
@@ -38,16 +45,12 @@ export async function startVictim(
     stdio,
     env: { PATH: process.env.PATH },
   });
-  const count = () => {
-    const text = readFileSync(file, "utf8");
-    if (!/^\d+\s*$/.test(text)) throw new Error(text);
-    return Number(text);
-  };
+  const count = () => countIn(file);
   const goesOn = async () => {
     const before = count();
     await until(`${child.pid} counts beyond ${before}`, () => count() > before);
   };
-  await until(`${child.pid} counts`, () => existsSync(file));
+  await until(`${child.pid} counts`, () => count() > 0);
   return {
     ...{ pid: child.pid, dir, count, goesOn },
     isUntouched: async () => {

@@ -3,6 +3,7 @@
 i=0
 while :; do
 	i=$((i + 1))
-	echo "$i" >"$1.draft" && mv "$1.draft" "$1"
+	# Over what was there, at one length: the file is never another one, nor empty, whenever it is dumped.
+	printf '%-20d\n' "$i" 1<>"$1"
 	sleep 0.1
 done

@@ -17,9 +17,10 @@ MIB = 1 << 20
 
 
 def say(text):
-    with open(report + ".draft", "w") as draft:
-        draft.write(str(text))
-    os.rename(report + ".draft", report)
+    # Over what was there, at one length: the file is never another one, nor empty, whenever it is dumped.
+    file = os.open(report, os.O_WRONLY | os.O_CREAT, 0o644)
+    os.write(file, f"{text:<20}\n".encode())
+    os.close(file)
 
 
 def digest(data):
