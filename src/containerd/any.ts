@@ -1,7 +1,7 @@
 /** google.protobuf.Any as containerd writes it: a bare message name, or a URL of its own whose value is JSON. */
 import { create, type DescMessage, fromBinary, type MessageShape, toBinary } from "@bufbuild/protobuf";
 import { type Any, AnySchema } from "@bufbuild/protobuf/wkt";
-import { bytesOf, type Json, parseObject } from "./json.ts";
+import { bytesOf, type Json, parseObject } from "../system/json.ts";
 
 const jsonTypes = {
   spec: "types.containerd.io/opencontainers/runtime-spec/1/Spec",

@@ -2,12 +2,13 @@
  * A container's writable layer as an image: what it changed becomes one more layer on those of the image that it was
  * made from, with a configuration and a manifest of its own.
  */
+
+import { type Json, listIn, objectIn } from "../system/json.ts";
 import type { Containerd } from "./connect.ts";
 import { blobInfo } from "./content.ts";
 import { type Descriptor, fromMessage } from "./descriptor.ts";
 import { during } from "./failure.ts";
 import { createImage } from "./images.ts";
-import { type Json, listIn, objectIn } from "./json.ts";
 import { createLease } from "./leases.ts";
 import { OCI_CONFIG, OCI_LAYER_GZIP, OCI_MANIFEST, ociLayerType } from "./media_types.ts";
 import type { Layer, ResolvedImage } from "./resolve_image.ts";

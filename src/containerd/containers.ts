@@ -2,11 +2,11 @@
 import { Code } from "@connectrpc/connect";
 import { CedanaError } from "../errors.ts";
 import type { Container as Message } from "../gen/containerd/services/containers_pb.ts";
+import type { Json } from "../system/json.ts";
 import { jsonAny, jsonIn } from "./any.ts";
 import type { Containerd } from "./connect.ts";
 import { codeOf, during, ifFound } from "./failure.ts";
 import { checkIdentifier } from "./identifier.ts";
-import type { Json } from "./json.ts";
 import { type RuncOptions, runcOptionsAny, runcOptionsIn } from "./runc_options.ts";
 
 export const RUNC = "io.containerd.runc.v2";

@@ -1,7 +1,8 @@
 /** containerd's content store: blobs by their digest, which it checks as it takes them. */
+
+import { type Json, parseObject } from "../system/json.ts";
 import type { Containerd } from "./connect.ts";
 import { during, duringEach, ifFound } from "./failure.ts";
-import { type Json, parseObject } from "./json.ts";
 
 export interface BlobInfo {
   digest: string;

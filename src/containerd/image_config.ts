@@ -1,5 +1,5 @@
 /** What an image says of how it is run (OCI image-spec, config.md); docker's configuration has the same form. */
-import { type Json, objectIn, textIn, textsIn } from "./json.ts";
+import { type Json, objectIn, textIn, textsIn } from "../system/json.ts";
 
 export interface ImageConfig {
   entrypoint: string[];

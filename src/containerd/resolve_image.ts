@@ -1,10 +1,10 @@
 /** From an image's name to what runs on this host: index → manifest of our platform → configuration and layers. */
 import { CedanaError } from "../errors.ts";
+import { isObject, type Json, listIn, objectIn, textIn, textsIn } from "../system/json.ts";
 import type { Containerd } from "./connect.ts";
 import { readJsonBlob } from "./content.ts";
 import type { Descriptor } from "./descriptor.ts";
 import { getImage, type Image } from "./images.ts";
-import { isObject, type Json, listIn, objectIn, textIn, textsIn } from "./json.ts";
 import { isIndex, isManifest } from "./media_types.ts";
 
 export interface ResolvedImage extends Image {

@@ -9,11 +9,11 @@ import { createHash } from "node:crypto";
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { Code } from "@connectrpc/connect";
 import { WriteAction, type WriteContentRequestSchema } from "../gen/containerd/services/content_pb.ts";
+import { bytesOf } from "../system/json.ts";
 import type { Containerd } from "./connect.ts";
 import { labelBlob } from "./content.ts";
 import { type Descriptor, descriptorOf } from "./descriptor.ts";
 import { codeOf, duringEach, ifFound } from "./failure.ts";
-import { bytesOf } from "./json.ts";
 import { Unanswered } from "./unanswered.ts";
 
 const PIECE_BYTES = 32 * 1024;

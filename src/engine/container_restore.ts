@@ -1,14 +1,15 @@
 /** restore, of a container: runc makes it anew around what CRIU brings back. */
-import { lstatSync } from "node:fs";
+import { existsSync, lstatSync } from "node:fs";
+import { join } from "node:path";
 import type { Manifest, ManifestContainer } from "../archive/manifest.ts";
 import { swrkArguments } from "../criu/options.ts";
 import { CedanaError } from "../errors.ts";
 import type { JobContainer, JobRecord } from "../jobs/types.ts";
 import type { NamespaceType } from "../runc/namespaces.ts";
-import { readSpec, type Spec } from "../runc/spec.ts";
+import { readSpec, type Spec, specName } from "../runc/spec.ts";
 import type { ContainerStart } from "../supervisor/spec.ts";
 import type { RestoreOptions } from "./api.ts";
-import { bundleJoining, bundleWithoutCgroup } from "./container_bundle.ts";
+import { bundleJoining, bundleWithLoopback, bundleWithoutCgroup } from "./container_bundle.ts";
 import { prepareImages, unreadInput } from "./container_images.ts";
 import { aroundLayer, unpackBundle, withRootfs } from "./container_rootfs.ts";
 import { claimPlace, containerStart, writeCriu } from "./container_start.ts";
@@ -43,8 +44,15 @@ export async function restorePlace(
       hint: "name it with --bundle",
     });
   }
+  if (asked?.bundle === undefined && !existsSync(join(bundle, specName))) {
+    throw new CedanaError({
+      reason: "PATH_NOT_FOUND",
+      message: `the bundle of container ${was.id} is not in ${bundle} any more`,
+      hint: "name another with --bundle: a folder, or a tar as `docker export` makes it",
+    });
+  }
   const given = lstatSync(bundle, { throwIfNoEntry: false })?.isFile()
-    ? await unpackBundle({ folder, bundle, signal }, was.spec)
+    ? await unpackBundle({ folder, bundle, signal }, was)
     : bundle;
   await claimPlace({ id, root, bundle: given }, job?.container);
   const netns = asked?.netns ?? job?.container?.netns;
@@ -82,7 +90,8 @@ export function restoreContainerStart(
 ): Promise<ContainerStart> {
   // runc has CRIU join all others, and knows nothing of this one.
   const cgroup = joins(spec, "cgroup");
-  const used = cgroup === undefined ? bundle : bundleWithoutCgroup(bundle, folder);
+  const networked = bundleWithLoopback(bundle, folder);
+  const used = cgroup === undefined ? networked : bundleWithoutCgroup(networked, folder);
   const place = { ...container, bundle: used };
   prepareImages(images, manifest);
   const command = [

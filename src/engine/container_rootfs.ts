@@ -6,7 +6,7 @@
  *
  * The bundle itself is never written to. What a restore makes lies in the job's folder, and goes with the job.
  */
-import { existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { ManifestContainer } from "../archive/manifest.ts";
@@ -15,7 +15,7 @@ import type { RuncContainer } from "../runc/containers.ts";
 import { specName } from "../runc/spec.ts";
 import type { TreeFacts } from "../runtimes/runtime.ts";
 import { readMounts } from "../system/mounts.ts";
-import { bundleAround, rootOf } from "./container_bundle.ts";
+import { bundleAgain, bundleAround, rootOf } from "./container_bundle.ts";
 import { packTree, unpackTree } from "./host_tar.ts";
 
 /** Among the images. */
@@ -130,7 +130,7 @@ function unpackedIn(folder: string): string {
  */
 export async function unpackBundle(
   { folder, bundle, signal }: Made,
-  spec: string | undefined,
+  was: ManifestContainer,
 ): Promise<string> {
   const place = unpackedIn(folder);
   await rm(place, { recursive: true, force: true });
@@ -138,15 +138,14 @@ export async function unpackBundle(
   const rootfs = join(place, "rootfs");
   await unpackTree(bundle, rootfs, signal);
   if (existsSync(join(rootfs, specName))) return rootfs;
-  if (spec === undefined) {
+  if (was.spec === undefined) {
     throw new CedanaError({
       reason: "PATH_NOT_USABLE",
       message: `${bundle} holds no ${specName}, and neither does the checkpoint`,
       hint: "name a bundle with --bundle that has one",
     });
   }
-  writeFileSync(join(place, specName), spec, { mode: 0o600 });
-  return bundleAround(place, place, rootfs);
+  return bundleAgain(was.spec, { was: was.bundle, folder: place, rootfs });
 }
 
 async function host(command: string[], what: string): Promise<void> {

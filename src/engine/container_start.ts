@@ -43,6 +43,13 @@ export async function claimPlace(place: JobContainer, own?: JobContainer): Promi
   });
 }
 
+/**
+ * Words before those of a `runc restore`. What was mounted below a shared mount of the host (all is where `/` is shared, as
+ * systemd makes it) CRIU ties to its source again, which the kernel refuses where that is private now (do_set_group: "Failed
+ * to copy sharing"): so runc and CRIU work where nothing is. Both are gone when the container runs.
+ */
+export const withSharedMounts = ["unshare", "--mount", "--propagation", "shared"];
+
 interface StartOptions {
   jid: string;
   /** The job's own. */
@@ -85,6 +92,7 @@ export async function containerStart(
     kind: "container",
     ...{ id, log, pidFile, consoleSocket },
     command: [
+      ...(restore === undefined ? [] : withSharedMounts),
       ...[path, ...global, ...(choices?.systemdCgroup ? ["--systemd-cgroup"] : [])],
       ...(rootless ? [`--rootless=${rootless}`] : []),
       ...(restore === undefined ? ["run"] : ["restore", ...restoreFlags(restore)]),

@@ -7,7 +7,6 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Manifest, ManifestContainer, ManifestContainerd } from "../archive/manifest.ts";
 import { type Container, findContainer, RUNC, updateContainer } from "../containerd/containers.ts";
-import { isObject, type Json, listIn, objectIn, parseObject } from "../containerd/json.ts";
 import { deleteTask, findTask } from "../containerd/tasks.ts";
 import { swrkArguments } from "../criu/options.ts";
 import { CedanaError } from "../errors.ts";
@@ -15,12 +14,14 @@ import type { ContainerdPlace, JobContainer, JobRecord } from "../jobs/types.ts"
 import { locateRunc } from "../runc/program.ts";
 import { parseSpec, type Spec } from "../runc/spec.ts";
 import type { TaskStart } from "../supervisor/spec.ts";
+import { isObject, type Json, listIn, objectIn, parseObject } from "../system/json.ts";
 import { cleanEnvironment } from "../system/self.ts";
 import { quoted } from "../system/shell.ts";
 import type { RestoreOptions } from "./api.ts";
 import { criuConfig, joining } from "./container_bundle.ts";
 import { prepareImages, unreadInput } from "./container_images.ts";
-import { writeCriu } from "./container_start.ts";
+import { withLoopback } from "./container_network.ts";
+import { withSharedMounts, writeCriu } from "./container_start.ts";
 import { open, placeIn } from "./containerd.ts";
 import { jobContainer, jobLabelOf, labelsOf, makeContainer, unmakeContainer } from "./containerd_make.ts";
 import { checkMayUseContainers } from "./containers.ts";
@@ -143,10 +144,11 @@ function changedSpec(
   { config, netns }: { config: string | undefined; netns: string | undefined },
 ): Json {
   const linux = objectIn(spec, "linux");
-  const joined =
+  const joined = withLoopback(
     netns === undefined
       ? spec
-      : { ...spec, linux: { ...linux, namespaces: joining(listIn(linux, "namespaces"), netns) } };
+      : { ...spec, linux: { ...linux, namespaces: joining(listIn(linux, "namespaces"), netns) } },
+  );
   if (config === undefined) return joined;
   return { ...joined, annotations: { ...objectIn(spec, "annotations"), "org.criu.config": config } };
 }
@@ -204,6 +206,12 @@ async function writeRunc(folder: string, criuDir: string): Promise<string> {
   const { path } = await locateRunc();
   const script = join(folder, "runc");
   const search = `${criuDir}:${cleanEnvironment().PATH}`;
-  writeFileSync(script, `#!/bin/sh\nPATH=${quoted(search)} exec ${quoted(path)} "$@"\n`, { mode: 0o700 });
+  const lines = [
+    "#!/bin/sh",
+    `PATH=${quoted(search)}`,
+    `for word; do [ "$word" != restore ] || exec ${withSharedMounts.join(" ")} ${quoted(path)} "$@"; done`,
+    `exec ${quoted(path)} "$@"`,
+  ];
+  writeFileSync(script, `${lines.join("\n")}\n`, { mode: 0o700 });
   return script;
 }

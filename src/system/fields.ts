@@ -1,12 +1,14 @@
 /** Reads typed fields out of untrusted JSON; whatever is missing or of another type is an error naming the field. */
+import { isObject, type Json } from "./json.ts";
+
 export type Fail = (what: string) => Error;
 
 export class Fields {
-  readonly #object: Record<string, unknown>;
+  readonly #object: Json;
   readonly #fail: Fail;
 
   constructor(value: unknown, where: string, fail: Fail) {
-    if (!isRecord(value)) throw fail(`${where} is not an object`);
+    if (!isObject(value)) throw fail(`${where} is not an object`);
     this.#object = value;
     this.#fail = fail;
   }
@@ -70,7 +72,7 @@ export class Fields {
   /** An object whose values are all strings. */
   texts(name: string, limit: number): Map<string, string> {
     const entries = this.#check(name, `an object of at most ${limit} strings`, (value) => {
-      if (!isRecord(value)) return undefined;
+      if (!isObject(value)) return undefined;
       const all = Object.entries(value);
       return all.length <= limit ? all : undefined;
     });
@@ -97,8 +99,4 @@ export class Fields {
     if (result === undefined) throw this.#fail(`${name} is not ${wanted}`);
     return result;
   }
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }

@@ -24,23 +24,11 @@ const image = "docker.io/library/busybox:latest";
 const counts = ["sh", "-c", "i=0; while :; do i=$((i+1)); echo $i > /count; echo at $i; sleep 0.05; done"];
 const place = () => ["--address", server.address, "--namespace", server.namespace];
 
-async function ours(...args: string[]): Promise<string> {
-  const { code, stdout, stderr } = await daemon.cli(args);
-  if (code !== 0) throw new Error(`${args.join(" ")}: ${stderr}`);
-  return stdout;
-}
-
-async function refused(...args: string[]): Promise<string> {
-  const { code, stdout, stderr } = await daemon.cli(args);
-  expect({ args, code, stdout }).toEqual({ args, code: 1, stdout: "" });
-  expect(stderr).toMatch(/^error: [^\n]+\n(hint: [^\n]+\n)?$/);
-  return stderr;
-}
-
-const dumped = async (...args: string[]) => (await ours("dump", ...args)).trim().split(" ").at(-1) ?? "";
+const dumped = async (...args: string[]) =>
+  (await daemon.succeed("dump", ...args)).trim().split(" ").at(-1) ?? "";
 const jidIn = (printed: string) => /job (\S+?),/.exec(printed)?.[1] ?? "";
 const run = (jid: string, ...more: string[]) =>
-  ours("run", "containerd", image, ...place(), "--jid", jid, ...more, "--", ...counts);
+  daemon.succeed("run", "containerd", image, ...place(), "--jid", jid, ...more, "--", ...counts);
 
 /** What `ctr task ls` says of it. */
 async function taskOf(id: string): Promise<string | undefined> {
@@ -112,7 +100,7 @@ describe("a job of our own", () => {
     await dumped("job", "mine");
     expect(await taskOf("mine")).toBeUndefined();
     expect(await containers()).toContain("mine");
-    await ours("restore", "job", "mine");
+    await daemon.succeed("restore", "job", "mine");
     expect(await taskOf("mine")).toBe("RUNNING");
     await goesOn("mine");
     const log = join("/var/log", "cedana-output-mine.log");
@@ -121,7 +109,7 @@ describe("a job of our own", () => {
     await until("its log goes on", () => lines() > before);
     await server.ctr("task", "kill", "-s", "KILL", "mine");
     await until("nothing is left of it", async () => (await containers()).length === 0);
-    expect(await ours("ps")).toMatch(/mine +containerd +\d+ +halted/);
+    expect(await daemon.succeed("ps")).toMatch(/mine +containerd +\d+ +halted/);
   });
 
   test("outlives a containerd that is restarted, and a daemon that is killed; its exit status is not lost", async () => {
@@ -134,7 +122,9 @@ describe("a job of our own", () => {
     await server.ctr("task", "kill", "-s", "TERM", "lasting").catch(() => {});
     await server.ctr("task", "kill", "-s", "KILL", "lasting").catch(() => {});
     await until("its end is known", async () => {
-      const { status, exit } = JSON.parse(await ours("job", "inspect", "lasting", "--format", "json"));
+      const { status, exit } = JSON.parse(
+        await daemon.succeed("job", "inspect", "lasting", "--format", "json"),
+      );
       return status === "halted" && exit?.status === 137;
     });
     await until("nothing is left of it", async () => !(await containers()).includes("lasting"));
@@ -145,12 +135,12 @@ describe("a job of our own", () => {
     expect(Bun.spawnSync(["mkdir", "-p", join(rootfs, "bin")]).success).toBe(true);
     for (const name of ["sh", "sleep", "cat"])
       Bun.spawnSync(["cp", "/bin/busybox", join(rootfs, "bin", name)]);
-    await ours("run", "containerd", rootfs, ...place(), "--jid", "folder", "--", ...counts);
+    await daemon.succeed("run", "containerd", rootfs, ...place(), "--jid", "folder", "--", ...counts);
     await until("it counts", () => existsSync(join(rootfs, "count")));
     await dumped("job", "folder", "--compression", "zstd");
-    await ours("restore", "job", "folder");
+    await daemon.succeed("restore", "job", "folder");
     await goesOn("folder");
-    await ours("job", "kill", "folder");
+    await daemon.succeed("job", "kill", "folder");
     await until("nothing is left of it", async () => !(await containers()).includes("folder"));
   });
 });
@@ -158,26 +148,36 @@ describe("a job of our own", () => {
 describe("a container that somebody else started", () => {
   test("is shown, becomes a job, and is paused as containerd knows it", async () => {
     const id = await started("shown");
-    const listed = JSON.parse(await ours("query", "containerd", "sho", ...place(), "--format", "json"));
+    const listed = JSON.parse(
+      await daemon.succeed("query", "containerd", "sho", ...place(), "--format", "json"),
+    );
     expect(listed.containers).toMatchObject([
       { container: { type: "containerd", id, namespace: server.namespace }, status: "running", image },
     ]);
-    await ours("manage", "containerd", id, ...place(), "--jid", "managed");
-    expect(await ours("ps")).toMatch(/managed +containerd/);
-    await ours("freeze", "job", "managed");
+    await daemon.succeed("manage", "containerd", id, ...place(), "--jid", "managed");
+    expect(await daemon.succeed("ps")).toMatch(/managed +containerd/);
+    await daemon.succeed("freeze", "job", "managed");
     expect(await taskOf(id)).toBe("PAUSED");
-    await ours("unfreeze", "containerd", id, ...place());
+    await daemon.succeed("unfreeze", "containerd", id, ...place());
     expect(await taskOf(id)).toBe("RUNNING");
-    await ours("job", "kill", "managed");
+    await daemon.succeed("job", "kill", "managed");
     await removed(id);
   });
 
   test("is waited for before it is there", async () => {
-    const managing = ours("manage", "containerd", "upcoming", ...place(), "--upcoming", "--jid", "upcoming");
+    const managing = daemon.succeed(
+      "manage",
+      "containerd",
+      "upcoming",
+      ...place(),
+      "--upcoming",
+      "--jid",
+      "upcoming",
+    );
     await Bun.sleep(300);
     await started("upcoming");
     expect(await managing).toContain("managing job upcoming");
-    await ours("job", "kill", "upcoming");
+    await daemon.succeed("job", "kill", "upcoming");
     await removed("upcoming");
   });
 
@@ -187,10 +187,10 @@ describe("a container that somebody else started", () => {
     const path = await dumped("containerd", id, ...place(), "--compression", ...form);
     // What is left of the task is its owner's to take away.
     expect(await taskOf(id)).toBe("STOPPED");
-    const jid = jidIn(await ours("restore", "containerd", "--path", path, ...place()));
+    const jid = jidIn(await daemon.succeed("restore", "containerd", "--path", path, ...place()));
     expect(await taskOf(id)).toBe("RUNNING");
     await goesOn(id);
-    await ours("job", "kill", jid);
+    await daemon.succeed("job", "kill", jid);
     await until("its task is gone", async () => (await taskOf(id)) === undefined);
     // The container is somebody else's.
     expect(await containers()).toContain(id);
@@ -202,17 +202,17 @@ describe("a container that somebody else started", () => {
     const path = await dumped("containerd", id, ...place(), "--leave-running", "--image", "localhost/kept:1");
     await goesOn(id);
     expect(await server.ctr("images", "ls", "-q")).toContain("localhost/kept:1");
-    expect(await refused("dump", "containerd", id, ...place(), "--image", "localhost/kept:1")).toContain(
-      "localhost/kept:1",
-    );
+    expect(
+      await daemon.refuse("dump", "containerd", id, ...place(), "--image", "localhost/kept:1"),
+    ).toContain("localhost/kept:1");
     await goesOn(id);
     await removed(id);
     // The container is gone, as on another host; the image brings its files.
     const restored = ["restore", "containerd", "--path", path, ...place(), "--id", "kept-2"];
-    const jid = jidIn(await ours(...restored));
+    const jid = jidIn(await daemon.succeed(...restored));
     expect(await taskOf("kept-2")).toBe("RUNNING");
     await goesOn("kept-2");
-    await ours("job", "kill", jid);
+    await daemon.succeed("job", "kill", jid);
     await until("nothing is left of it", async () => (await containers()).length === 0);
   });
 
@@ -221,14 +221,14 @@ describe("a container that somebody else started", () => {
     await goesOn("forgotten");
     await dumped("job", "forgotten");
     expect(await containers()).toEqual(["forgotten"]);
-    await ours("job", "delete", "forgotten", "--checkpoints");
+    await daemon.succeed("job", "delete", "forgotten", "--checkpoints");
     expect(await containers()).toEqual([]);
     expect(await server.ctr("snapshots", "ls")).not.toContain("Active");
   });
 
   test("--rootfs-only leaves its processes alone", async () => {
     const id = await started("files");
-    const printed = await ours(
+    const printed = await daemon.succeed(
       "dump",
       "containerd",
       id,
@@ -247,23 +247,25 @@ describe("a container that somebody else started", () => {
 describe("what cannot be", () => {
   test("is said in one line, and nothing is left", async () => {
     const sh = ["--", "sh"];
-    expect(await refused("run", "containerd", "nosuch", ...place())).toContain(
+    expect(await daemon.refuse("run", "containerd", "nosuch", ...place())).toContain(
       "containerd has no image docker.io/library/nosuch:latest",
     );
-    expect(await refused("run", "containerd", image, ...place(), "--", "nosuch")).toContain(
+    expect(await daemon.refuse("run", "containerd", image, ...place(), "--", "nosuch")).toContain(
       "executable file not found",
     );
-    expect(await refused("run", "containerd", image, "--address", "/nonexistent", ...sh)).toContain(
+    expect(await daemon.refuse("run", "containerd", image, "--address", "/nonexistent", ...sh)).toContain(
       "there is no socket /nonexistent",
     );
-    expect(await refused("run", "containerd", image, ...place(), "--snapshotter", "nosuch", ...sh)).toContain(
-      "cannot use the snapshotter nosuch",
-    );
-    expect(await refused("dump", "containerd", "nosuch", ...place())).toContain("no container nosuch");
-    expect(await refused("query", "containerd", "nosuch", ...place())).toContain("no container nosuch");
+    expect(
+      await daemon.refuse("run", "containerd", image, ...place(), "--snapshotter", "nosuch", ...sh),
+    ).toContain("cannot use the snapshotter nosuch");
+    expect(await daemon.refuse("dump", "containerd", "nosuch", ...place())).toContain("no container nosuch");
+    expect(await daemon.refuse("query", "containerd", "nosuch", ...place())).toContain("no container nosuch");
     await server.ctr("containers", "create", image, "idle");
-    expect(await refused("dump", "containerd", "idle", ...place())).toContain("container idle has no task");
-    expect(await refused("run", "containerd", image, ...place(), "--id", "idle", ...sh)).toContain(
+    expect(await daemon.refuse("dump", "containerd", "idle", ...place())).toContain(
+      "container idle has no task",
+    );
+    expect(await daemon.refuse("run", "containerd", image, ...place(), "--id", "idle", ...sh)).toContain(
       "has a container idle already",
     );
     await server.ctr("containers", "rm", "idle");
@@ -275,11 +277,11 @@ describe("what cannot be", () => {
   test("a restore where it runs already is refused, and one of a damaged checkpoint leaves nothing", async () => {
     const id = await started("twice");
     const path = await dumped("containerd", id, ...place(), "--leave-running", "--compression", "none");
-    expect(await refused("restore", "containerd", "--path", path, ...place())).toContain(
+    expect(await daemon.refuse("restore", "containerd", "--path", path, ...place())).toContain(
       "twice is there already",
     );
     await goesOn(id);
-    const process = await refused("restore", "runc", "--path", path, "--bundle", "/tmp");
+    const process = await daemon.refuse("restore", "runc", "--path", path, "--bundle", "/tmp");
     expect(process).toContain("the checkpoint is of type containerd, not runc");
     const core = readdirSync(path).find((name) => name.startsWith("core-")) ?? "";
     await until("its checksums are there", () => existsSync(join(path, "checksums.json")));
@@ -288,7 +290,7 @@ describe("what cannot be", () => {
       new Uint8Array(await Bun.file(join(path, core)).arrayBuffer()).reverse(),
     );
     const again = ["restore", "containerd", "--path", path, ...place(), "--id", "twice-2"];
-    expect(await refused(...again)).toContain("damaged");
+    expect(await daemon.refuse(...again)).toContain("damaged");
     expect(await containers()).toEqual(["twice"]);
     await removed(id);
   });
@@ -297,12 +299,12 @@ describe("what cannot be", () => {
     const id = await started("refused");
     const inside = server.ctr("task", "exec", "--exec-id", "guest", id, "sleep", "1000").catch(() => "ended");
     await until("a guest is in it", async () => (await server.ctr("task", "ps", id)).split("\n").length > 4);
-    expect(await refused("dump", "containerd", id, ...place())).toContain("was started from outside");
+    expect(await daemon.refuse("dump", "containerd", id, ...place())).toContain("was started from outside");
     await server.ctr("task", "kill", "--exec-id", "guest", "-s", "KILL", id);
     expect(await inside).toBe("ended");
-    expect(await refused("dump", "containerd", id, ...place(), "--criu-opts", '{"nonsense":1}')).toContain(
-      "nonsense",
-    );
+    expect(
+      await daemon.refuse("dump", "containerd", id, ...place(), "--criu-opts", '{"nonsense":1}'),
+    ).toContain("nonsense");
     await goesOn(id);
     await removed(id);
   });

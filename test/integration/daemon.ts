@@ -49,6 +49,10 @@ export interface TestDaemon extends AsyncDisposable {
   log(): Promise<string>;
   /** Runs a command against this daemon to its end. */
   cli(args: string[], options?: CliOptions): Promise<Result>;
+  /** The same of one that must succeed: what it prints. */
+  succeed(...args: string[]): Promise<string>;
+  /** Of one that must fail with status 1 and a line, a hint at most, and print nothing else: those lines. */
+  refuse(...args: string[]): Promise<string>;
   /** Starts the daemon again after `kill9` or `terminate`. */
   start(): Promise<void>;
   kill9(): Promise<void>;
@@ -120,6 +124,18 @@ export async function startTestDaemon(options: TestDaemonOptions = {}): Promise<
     return { code, stdout, stderr };
   };
 
+  const succeed = async (...args: string[]): Promise<string> => {
+    const { code, stdout, stderr } = await cli(args);
+    if (code !== 0) throw new Error(`${args.join(" ")}: ${stderr}`);
+    return stdout;
+  };
+
+  const refuse = async (...args: string[]): Promise<string> => {
+    const { code, stdout, stderr } = await cli(args);
+    if (code === 1 && stdout === "" && /^error: [^\n]+\n(hint: [^\n]+\n)?$/.test(stderr)) return stderr;
+    throw new Error(`${args.join(" ")}: status ${code}\n${stdout}${stderr}`);
+  };
+
   const end = async (signal: NodeJS.Signals): Promise<number> => {
     const ending = daemon;
     daemon = undefined;
@@ -142,7 +158,7 @@ export async function startTestDaemon(options: TestDaemonOptions = {}): Promise<
 
   await start();
   return {
-    ...{ dir, socket, address, env, cli, start, stop },
+    ...{ dir, socket, address, env, cli, succeed, refuse, start, stop },
     pid: () => daemon?.pid ?? 0,
     log: () => Bun.file(logFile).text(),
     kill9: async () => void (await end("SIGKILL")),

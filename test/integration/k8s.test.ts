@@ -21,27 +21,21 @@ afterAll(async () => {
   await node?.[Symbol.asyncDispose]();
 });
 
-async function ours(...args: string[]): Promise<string> {
-  const { code, stdout, stderr } = await daemon.cli(args);
-  if (code !== 0) throw new Error(`${args.join(" ")}: ${stderr}`);
-  return stdout;
-}
-
 const at = () => ["--address", node.socket];
 
 test("pods are shown by name, namespace and label, with their containers and processes", async () => {
-  const table = await ours("query", "k8s", ...at());
+  const table = await daemon.succeed("query", "k8s", ...at());
   expect(table).toMatch(/^NAMESPACE +POD +CONTAINER +ID +PID +STATUS +IMAGE\n/);
   expect(table).toMatch(new RegExp(`shop +web +app +${app} +\\d+ +running`));
   expect(table).toMatch(/other +db/);
   const named = JSON.parse(
-    await ours("query", "k8s", "web", "--namespace", "shop", ...at(), "--format", "json"),
+    await daemon.succeed("query", "k8s", "web", "--namespace", "shop", ...at(), "--format", "json"),
   );
   expect(named.pods).toMatchObject([{ id: pod, ready: true, containers: [{ id: app, status: "running" }] }]);
   const label = ["--label", "io.kubernetes.pod.namespace=other"];
-  expect(await ours("query", "k8s", ...label, ...at())).not.toContain("web");
-  expect(await ours("query", "k8s", ...at(), "--quiet")).toBe(`${app}\n`);
-  expect(await ours("query", "k8s", "web", ...at(), "--tree")).toContain("sleep 0.05");
+  expect(await daemon.succeed("query", "k8s", ...label, ...at())).not.toContain("web");
+  expect(await daemon.succeed("query", "k8s", ...at(), "--quiet")).toBe(`${app}\n`);
+  expect(await daemon.succeed("query", "k8s", "web", ...at(), "--tree")).toContain("sleep 0.05");
 });
 
 test("a pod that is not there, and a runtime that is not there, are told", async () => {
@@ -56,15 +50,22 @@ test("a pod that is not there, and a runtime that is not there, are told", async
 
 test("a container that the CRI made is dumped, and restored in its pod", async () => {
   const place = [...at(), "--namespace", "k8s.io"];
-  const kept = await ours("dump", "containerd", app.slice(0, 12), ...place, "--leave-running", "--quiet");
+  const kept = await daemon.succeed(
+    "dump",
+    "containerd",
+    app.slice(0, 12),
+    ...place,
+    "--leave-running",
+    "--quiet",
+  );
   expect(kept).toContain("/dump-containerd-");
-  const path = (await ours("dump", "containerd", app, ...place, "--quiet")).trim();
+  const path = (await daemon.succeed("dump", "containerd", app, ...place, "--quiet")).trim();
   const state = async () =>
-    JSON.parse(await ours("query", "k8s", "web", ...at(), "--format", "json")).pods[0];
+    JSON.parse(await daemon.succeed("query", "k8s", "web", ...at(), "--format", "json")).pods[0];
   await until("the CRI has seen its end", async () => (await state()).containers[0].status === "exited");
-  const printed = await ours("restore", "containerd", "--path", path, ...place);
+  const printed = await daemon.succeed("restore", "containerd", "--path", path, ...place);
   const jid = /job (\S+?),/.exec(printed)?.[1] ?? "";
-  const queried = JSON.parse(await ours("query", "containerd", app, ...place, "--format", "json"));
+  const queried = JSON.parse(await daemon.succeed("query", "containerd", app, ...place, "--format", "json"));
   const [container] = queried.containers;
   expect(container).toMatchObject({ status: "running", jid });
   // In the pod's own namespaces.
@@ -73,5 +74,5 @@ test("a container that the CRI made is dumped, and restored in its pod", async (
   const count = async () => Number(await Bun.file(`/proc/${container.pid}/root/count`).text());
   const before = await count();
   await until("it counts on", async () => (await count()) > before);
-  await ours("job", "kill", jid);
+  await daemon.succeed("job", "kill", jid);
 });

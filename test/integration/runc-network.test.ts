@@ -21,12 +21,6 @@ afterAll(async () => {
   for (const name of made) Bun.spawnSync(["ip", "netns", "delete", name]);
 });
 
-async function ours(...args: string[]): Promise<string> {
-  const { code, stdout, stderr } = await daemon.cli(args);
-  if (code !== 0) throw new Error(`${args.join(" ")}: ${stderr}`);
-  return stdout;
-}
-
 const root = () => ["--root", runc.root];
 const statusOf = (id: string) => listContainers(runc.root).containers.find((each) => each.id === id)?.status;
 const jidIn = (printed: string) => /job (\S+?),/.exec(printed)?.[1] ?? "";
@@ -62,7 +56,7 @@ test("a connection whose address is gone is told, and closed or brought along el
   await until("it counts", () => bundle.count() > 0);
   const without = await daemon.cli(["dump", "runc", id, ...root()]);
   expect([without.code, without.stderr]).toEqual([1, expect.stringContaining("--tcp-established")]);
-  const path = (await ours("dump", "runc", id, ...root(), "--tcp-established", "--quiet")).trim();
+  const path = (await daemon.succeed("dump", "runc", id, ...root(), "--tcp-established", "--quiet")).trim();
   const name = made[0] ?? "";
   await Bun.$`ip -n ${name} address del ${address}/32 dev lo`;
   const restore = ["restore", "runc", "--path", path, ...root()];
@@ -74,16 +68,16 @@ test("a connection whose address is gone is told, and closed or brought along el
   ]);
   expect(statusOf(id)).toBeUndefined();
 
-  const moved = jidIn(await ours(...restore, "--tcp-established", "--netns", second));
+  const moved = jidIn(await daemon.succeed(...restore, "--tcp-established", "--netns", second));
   await bundle.goesOn();
   const sockets = await Bun.$`ip netns exec ${made[1] ?? ""} cat /proc/net/tcp`.text();
   expect(sockets).toContain(":1388 "); // 5000
-  await ours("job", "kill", moved);
+  await daemon.succeed("job", "kill", moved);
   await until("it is gone", () => statusOf(id) === undefined);
 
-  const closed = jidIn(await ours(...restore, "--tcp-close"));
+  const closed = jidIn(await daemon.succeed(...restore, "--tcp-close"));
   await bundle.goesOn();
-  await ours("job", "kill", closed);
+  await daemon.succeed("job", "kill", closed);
 }, 60_000);
 
 test("--netns of a container that had a network of its own is refused, and why", async () => {
@@ -91,7 +85,7 @@ test("--netns of a container that had a network of its own is refused, and why",
   const id = runc.id("own-network");
   await runc.exec(["run", "--detach", "--bundle", bundle.path, id]);
   await until("it counts", () => bundle.count() > 0);
-  const path = (await ours("dump", "runc", id, ...root(), "--quiet")).trim();
+  const path = (await daemon.succeed("dump", "runc", id, ...root(), "--quiet")).trim();
   const { code, stderr } = await daemon.cli([
     "restore",
     "runc",
@@ -101,12 +95,35 @@ test("--netns of a container that had a network of its own is refused, and why",
     "--netns",
     "/proc/self/ns/net",
   ]);
-  expect([code, stderr]).toEqual([
-    1,
-    expect.stringContaining("this one had its own, which is restored with it"),
-  ]);
-  await ours("restore", "runc", "--path", path, ...root());
+  expect([code, stderr]).toEqual([1, expect.stringContaining("this one had its own, and gets a new one")]);
+  await daemon.succeed("restore", "runc", "--path", path, ...root());
   await bundle.goesOn();
+});
+
+/** Counts as long as its loopback device is up (IFF_UP and IFF_LOOPBACK), and talks to itself over it. */
+const overLoopback = [
+  "sh",
+  "-c",
+  `sleep 1000 | /bin/busybox nc -l -p 5000 >/dev/null & sleep 0.3; sleep 1000 | /bin/busybox nc 127.0.0.1 5000 & sleep 0.3
+while read flags </sys/class/net/lo/flags && [ $flags = 0x9 ]; do i=$((i + 1)); echo $i > /shared/count; sleep 0.01; done
+echo down > /shared/count`,
+];
+
+test("a network of its own comes back with a loopback that is up before anything runs in it", async () => {
+  const bundle = runc.bundle("loopback", { args: overLoopback, relative: true });
+  const id = runc.id("loopback");
+  await runc.exec(["run", "--detach", "--bundle", bundle.path, id]);
+  await until("it counts", () => bundle.count() > 0);
+  for (let round = 0; round < 2; round++) {
+    const dump = ["dump", "runc", id, ...root(), "--tcp-established", "--quiet"];
+    const path = (await daemon.succeed(...dump)).trim();
+    const restore = ["restore", "runc", "--path", path, ...root(), "--bundle", bundle.path];
+    await daemon.succeed(...restore, "--tcp-established");
+    await bundle.goesOn();
+    const state = JSON.parse(await runc.exec(["state", id]));
+    const sockets = await Bun.file(`/proc/${state.pid}/net/tcp`).text();
+    expect(sockets).toContain("0100007F:1388 ");
+  }
 });
 
 test("with --console-socket a terminal goes to whoever listens there, run and restored", async () => {
@@ -115,7 +132,7 @@ test("with --console-socket a terminal goes to whoever listens there, run and re
   const socket = join(runc.dir, "console.sock");
   const master = async (...args: string[]): Promise<number> => {
     const listener = listenAt(socket);
-    await ours(...args, "--console-socket", socket);
+    await daemon.succeed(...args, "--console-socket", socket);
     const connection = acceptFrom(listener);
     const [fd = -1] = receive(connection, new Uint8Array(4096))?.descriptors ?? [];
     closeSync(connection);
@@ -135,16 +152,16 @@ test("with --console-socket a terminal goes to whoever listens there, run and re
   const first = await master("run", "runc", ...place);
   await Bun.file(first).write("X=kept; echo a$X\n");
   await says(first, "akept");
-  await ours("dump", "job", "console");
+  await daemon.succeed("dump", "job", "console");
   closeSync(first);
   const second = await master("restore", "runc", "--path", await latest("console"), ...root());
   await Bun.file(second).write("echo b$X\n");
   await says(second, "bkept");
   closeSync(second);
-  await ours("job", "kill", "--all");
+  await daemon.succeed("job", "kill", "--all");
 });
 
 async function latest(jid: string): Promise<string> {
-  const { latestCheckpoint } = JSON.parse(await ours("job", "inspect", jid, "--format", "json"));
+  const { latestCheckpoint } = JSON.parse(await daemon.succeed("job", "inspect", jid, "--format", "json"));
   return latestCheckpoint.path;
 }

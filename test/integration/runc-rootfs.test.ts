@@ -19,14 +19,8 @@ afterAll(async () => {
   await runc[Symbol.asyncDispose]();
 });
 
-async function ours(...args: string[]): Promise<string> {
-  const { code, stdout, stderr } = await daemon.cli(args);
-  if (code !== 0) throw new Error(`${args.join(" ")}: ${stderr}`);
-  return stdout;
-}
-
 const root = () => ["--root", runc.root];
-const dumped = async (...args: string[]) => (await ours("dump", ...args, "--quiet")).trim();
+const dumped = async (...args: string[]) => (await daemon.succeed("dump", ...args, "--quiet")).trim();
 const statusOf = (id: string) => listContainers(runc.root).containers.find((each) => each.id === id)?.status;
 const jidIn = (printed: string) => /job (\S+?),/.exec(printed)?.[1] ?? "";
 const inside = (id: string, ...command: string[]) => runc.exec(["exec", id, ...command]);
@@ -53,9 +47,9 @@ async function expectFiles(id: string): Promise<void> {
 }
 
 async function forgotten(jid: string): Promise<void> {
-  await ours("job", "kill", jid);
-  await until("it is halted", async () => / halted /.test(await ours("ps")));
-  await ours("job", "delete", jid);
+  await daemon.succeed("job", "kill", jid);
+  await until("it is halted", async () => / halted /.test(await daemon.succeed("ps")));
+  await daemon.succeed("job", "delete", jid);
   expect(readMounts(process.pid).filter(({ path }) => path.startsWith(daemon.dir))).toEqual([]);
 }
 
@@ -76,15 +70,17 @@ test.each([
     await counts(id);
     const path = await dumped("runc", id, ...root(), "--rootfs", "--compression", codec, ...more);
     rmSync(join(bundle.path, "rootfs"), { recursive: true });
-    const jid = jidIn(await ours("restore", "runc", "--path", path, ...root(), "--bundle", original));
+    const jid = jidIn(
+      await daemon.succeed("restore", "runc", "--path", path, ...root(), "--bundle", original),
+    );
     await counts(id);
     await expectFiles(id);
     // The bundle is as it was.
     expect(existsSync(join(original, "rootfs/kept"))).toBe(false);
     expect(readFileSync(join(original, "rootfs/lower"), "utf8")).toBe("lower\n");
     // And so again, from the layer that it has now.
-    await ours("dump", "job", jid, "--rootfs");
-    await ours("restore", "job", jid);
+    await daemon.succeed("dump", "job", jid, "--rootfs");
+    await daemon.succeed("restore", "job", jid);
     await counts(id);
     await expectFiles(id);
     await forgotten(jid);
@@ -115,12 +111,12 @@ test("of an overlay its upper layer travels, and lies over the original bundle",
   rmSync(layers, { recursive: true });
   rmSync(rootfs, { recursive: true });
   renameSync(lower, rootfs);
-  const jid = jidIn(await ours("restore", "runc", "--path", path, ...root()));
+  const jid = jidIn(await daemon.succeed("restore", "runc", "--path", path, ...root()));
   await counts(id);
   await expectFiles(id);
   expect(existsSync(join(rootfs, "lower"))).toBe(true);
-  await ours("dump", "job", jid, "--rootfs");
-  await ours("restore", "job", jid);
+  await daemon.succeed("dump", "job", jid, "--rootfs");
+  await daemon.succeed("restore", "job", jid);
   await counts(id);
   await expectFiles(id);
   await forgotten(jid);
@@ -132,6 +128,7 @@ test.each(["a bundle", "a root file system, as docker export makes it"])(
     const name = what === "a bundle" ? "whole-tar" : "export-tar";
     const bundle = runc.bundle(name, {
       args: ["sh", "-c", "i=0; while :; do i=$((i+1)); echo $i >/shared/count; sleep 0.05; done"],
+      relative: what !== "a bundle",
     });
     const id = runc.id(name);
     await runc.exec(["run", "--detach", "--bundle", bundle.path, id]);
@@ -141,7 +138,9 @@ test.each(["a bundle", "a root file system, as docker export makes it"])(
     const packed = what === "a bundle" ? ["config.json", "rootfs"] : ["-C", "rootfs", "."];
     expect(Bun.spawnSync(["tar", "-cf", tar, "-C", bundle.path, ...packed]).success).toBe(true);
     rmSync(join(bundle.path, "rootfs"), { recursive: true });
-    const jid = jidIn(await ours("restore", "runc", "-i", `${id}-2`, "--bundle", tar, ...root(), "-d", path));
+    const jid = jidIn(
+      await daemon.succeed("restore", "runc", "-i", `${id}-2`, "--bundle", tar, ...root(), "-d", path),
+    );
     expect(statusOf(`${id}-2`)).toBe("running");
     await bundle.goesOn();
     await forgotten(jid);
@@ -173,7 +172,33 @@ test("what is no tar, and flags that are for others, are told, and nothing is le
   ]);
   const image = await daemon.cli(["dump", "process", String(process.pid), "--rootfs"]);
   expect(image.code).toBe(2);
-  const jobless = await ours("ps");
+  const jobless = await daemon.succeed("ps");
   expect(jobless).toBe("No jobs found\n");
   await runc.remove(id);
+});
+
+test.each([
+  ["shared", "private"],
+  ["private", "shared"],
+])("what was mounted below a %s mount of the host comes back where that is %s now", async (before, after) => {
+  const bundle = runc.bundle(before);
+  const id = runc.id(before);
+  const mountAs = async (propagation: string) => {
+    await Bun.$`mount --bind ${bundle.path} ${bundle.path}`;
+    await Bun.$`mount --make-${propagation} ${bundle.path}`;
+  };
+  await mountAs(before);
+  try {
+    await runc.exec(["run", "--detach", "--bundle", bundle.path, id]);
+    await until("it counts", () => bundle.count() > 0);
+    const path = await dumped("runc", id, ...root());
+    await Bun.$`umount ${bundle.path}`;
+    await mountAs(after);
+    const jid = jidIn(await daemon.succeed("restore", "runc", "--path", path, ...root()));
+    await bundle.goesOn();
+    await daemon.succeed("job", "kill", jid);
+    await until("it is gone", () => statusOf(id) === undefined);
+  } finally {
+    await Bun.$`umount ${bundle.path}`;
+  }
 });

@@ -23,19 +23,6 @@ afterAll(async () => {
 const statusOf = (id: string) =>
   listContainers(runc.root).containers.find((container) => container.id === id)?.status;
 
-async function ours(...args: string[]): Promise<string> {
-  const { code, stdout, stderr } = await daemon.cli(args);
-  if (code !== 0) throw new Error(`${args.join(" ")}: ${stderr}`);
-  return stdout;
-}
-
-async function refused(...args: string[]): Promise<string> {
-  const { code, stdout, stderr } = await daemon.cli(args);
-  expect({ args, code, stdout }).toEqual({ args, code: 1, stdout: "" });
-  expect(stderr).toMatch(/^error: [^\n]+\n(hint: [^\n]+\n)?$/);
-  return stderr;
-}
-
 /** A detached container that counts. */
 async function started(name: string, parts?: BundleParts): Promise<{ id: string; bundle: Bundle }> {
   const bundle = runc.bundle(name, parts);
@@ -45,7 +32,8 @@ async function started(name: string, parts?: BundleParts): Promise<{ id: string;
   return { id, bundle };
 }
 
-const dumped = async (...args: string[]) => (await ours("dump", ...args)).trim().split(" ").at(-1) ?? "";
+const dumped = async (...args: string[]) =>
+  (await daemon.succeed("dump", ...args)).trim().split(" ").at(-1) ?? "";
 const root = () => ["--root", runc.root];
 const jidIn = (printed: string) => /job (\S+?),/.exec(printed)?.[1] ?? "";
 
@@ -54,7 +42,7 @@ async function roundTrip(id: string, bundle: Bundle, flags: string[] = [], resto
   const path = await dumped("runc", id, ...root(), "--name", `of-${id}`, ...flags);
   expect(statusOf(id)).toBeUndefined();
   const before = bundle.count();
-  const jid = jidIn(await ours("restore", "runc", "--path", path, ...root(), ...restoreFlags));
+  const jid = jidIn(await daemon.succeed("restore", "runc", "--path", path, ...root(), ...restoreFlags));
   expect(statusOf(id)).toBe("running");
   await bundle.goesOn();
   expect(bundle.count()).toBeGreaterThan(before);
@@ -65,13 +53,13 @@ async function roundTrip(id: string, bundle: Bundle, flags: string[] = [], resto
 describe("a container that somebody else started", () => {
   test("is shown, becomes a job, is paused and runs on", async () => {
     const { id } = await started("shown");
-    const listed = JSON.parse(await ours("query", "runc", id, ...root(), "--format", "json"));
+    const listed = JSON.parse(await daemon.succeed("query", "runc", id, ...root(), "--format", "json"));
     expect(listed.containers).toMatchObject([{ container: { id }, status: "running", owner: "detached" }]);
-    await ours("manage", "runc", id, ...root(), "--jid", "managed");
-    expect(await ours("ps")).toMatch(/managed +runc/);
-    await ours("freeze", "job", "managed");
+    await daemon.succeed("manage", "runc", id, ...root(), "--jid", "managed");
+    expect(await daemon.succeed("ps")).toMatch(/managed +runc/);
+    await daemon.succeed("freeze", "job", "managed");
     expect(statusOf(id)).toBe("paused");
-    await ours("unfreeze", "runc", id, ...root());
+    await daemon.succeed("unfreeze", "runc", id, ...root());
     expect(statusOf(id)).toBe("running");
     await runc.remove(id);
   });
@@ -82,43 +70,43 @@ describe("a container that somebody else started", () => {
       const form = words.split(" ");
       const { id, bundle } = await started(`form-${form.length}${form[0]}`);
       const { jid } = await roundTrip(id, bundle, ["--compression", ...form]);
-      await ours("job", "kill", jid);
+      await daemon.succeed("job", "kill", jid);
       await until("it is gone", () => statusOf(id) === undefined);
     },
   );
 
   test("is dumped again and again as the job that it became, and left running", async () => {
     const { id, bundle } = await started("again");
-    await ours("manage", "runc", id, ...root(), "--jid", "again");
+    await daemon.succeed("manage", "runc", id, ...root(), "--jid", "again");
     await dumped("job", "again", "--leave-running");
     await bundle.goesOn();
     expect(statusOf(id)).toBe("running");
     for (const _ of [1, 2]) {
       await dumped("job", "again");
       expect(statusOf(id)).toBeUndefined();
-      await ours("restore", "job", "again");
+      await daemon.succeed("restore", "job", "again");
       await bundle.goesOn();
     }
-    expect(await ours("checkpoints", "again", "--quiet")).toMatch(/^(\S+\n){3}$/);
-    await ours("job", "kill", "again");
+    expect(await daemon.succeed("checkpoints", "again", "--quiet")).toMatch(/^(\S+\n){3}$/);
+    await daemon.succeed("job", "kill", "again");
   });
 
   test("is killed although it is paused", async () => {
     const { id } = await started("paused");
-    await ours("manage", "runc", id, ...root(), "--jid", "paused");
-    await ours("freeze", "job", "paused");
-    await ours("job", "kill", "paused");
+    await daemon.succeed("manage", "runc", id, ...root(), "--jid", "paused");
+    await daemon.succeed("freeze", "job", "paused");
+    await daemon.succeed("job", "kill", "paused");
     await until("it has stopped", () => statusOf(id) === "stopped");
   });
 
   test("is waited for before it is there", async () => {
     const bundle = runc.bundle("upcoming");
     const id = runc.id("upcoming");
-    const managing = ours("manage", "runc", id, ...root(), "--upcoming", "--jid", "upcoming");
+    const managing = daemon.succeed("manage", "runc", id, ...root(), "--upcoming", "--jid", "upcoming");
     await Bun.sleep(300);
     await runc.exec(["run", "--detach", "--bundle", bundle.path, id]);
     expect(await managing).toContain("managing job upcoming");
-    await ours("job", "kill", "upcoming");
+    await daemon.succeed("job", "kill", "upcoming");
   });
 
   test("is not dumped while somebody else's process runs in it", async () => {
@@ -127,7 +115,7 @@ describe("a container that somebody else started", () => {
     await until("it is inside", () =>
       /^sleep 4321$/m.test(Bun.spawnSync(["ps", "-e", "-o", "args"]).stdout.toString()),
     );
-    expect(await refused("dump", "runc", id, ...root())).toMatch(/process \d+ \(.+\) runs in it/);
+    expect(await daemon.refuse("dump", "runc", id, ...root())).toMatch(/process \d+ \(.+\) runs in it/);
     await bundle.goesOn();
     await runc.remove(id);
     await inside.exited;
@@ -142,14 +130,14 @@ describe("a container that somebody else started", () => {
     await until("it counts", () => bundle.count() > 0);
     const path = await dumped("runc", id, ...root());
     const log = join(runc.dir, "stdio.log");
-    const jid = jidIn(await ours("restore", "runc", "--path", path, ...root(), "--out", log));
+    const jid = jidIn(await daemon.succeed("restore", "runc", "--path", path, ...root(), "--out", log));
     const before = bundle.count();
     await until("it is logged", () =>
       readFileSync(log, "utf8")
         .split("\n")
         .includes(String(before + 1)),
     );
-    await ours("job", "kill", jid);
+    await daemon.succeed("job", "kill", jid);
   });
 
   test("that writes to a file of the host goes on there", async () => {
@@ -165,7 +153,7 @@ describe("a container that somebody else started", () => {
     const before = bundle.count();
     await until("it is there", () => readFileSync(log, "utf8").includes(`hello ${before + 1}\n`));
     expect(readFileSync(log, "utf8")).toStartWith("hello 1\nhello 2\n");
-    await ours("job", "kill", jid);
+    await daemon.succeed("job", "kill", jid);
   });
 
   test("in the foreground ends there, as if it had been killed", async () => {
@@ -180,10 +168,10 @@ describe("a container that somebody else started", () => {
     const { id, bundle } = await started("first");
     const path = await dumped("runc", id, ...root(), "--leave-running");
     const other = runc.id("second");
-    await ours("restore", "runc", "--path", path, "--id", other, ...root());
+    await daemon.succeed("restore", "runc", "--path", path, "--id", other, ...root());
     expect([statusOf(id), statusOf(other)]).toEqual(["running", "running"]);
     await bundle.goesOn();
-    expect(await refused("restore", "runc", "--path", path, ...root())).toContain("is there already");
+    expect(await daemon.refuse("restore", "runc", "--path", path, ...root())).toContain("is there already");
   });
 });
 
@@ -192,11 +180,23 @@ describe("a job", () => {
     const bundle = runc.bundle("log", { args: ["sh", "-c", "echo out; echo err >&2; exit 7"] });
     const id = runc.id("log");
     const log = join(runc.dir, "job.log");
-    await ours("run", "runc", "--bundle", bundle.path, "--id", id, ...root(), "--jid", "log", "--out", log);
-    await until("it has ended", async () => / halted /.test(await ours("ps")));
+    await daemon.succeed(
+      "run",
+      "runc",
+      "--bundle",
+      bundle.path,
+      "--id",
+      id,
+      ...root(),
+      "--jid",
+      "log",
+      "--out",
+      log,
+    );
+    await until("it has ended", async () => / halted /.test(await daemon.succeed("ps")));
     expect(readFileSync(log, "utf8").split("\n").sort().join()).toBe(",err,out");
     await until("runc knows it no more", () => statusOf(id) === undefined);
-    expect(JSON.parse(await ours("job", "inspect", "log", "--format", "json")).exit.status).toBe(7);
+    expect(JSON.parse(await daemon.succeed("job", "inspect", "log", "--format", "json")).exit.status).toBe(7);
   });
 
   test("is attached to, dumped and restored attached, with its status", async () => {
@@ -204,10 +204,21 @@ describe("a job", () => {
       args: ["sh", "-c", 'read a; echo "<$a>"; read b; echo "<$b>"; exit 3'],
     });
     const id = runc.id("cat");
-    await ours("run", "runc", "--bundle", bundle.path, "--id", id, ...root(), "--jid", "cat", "--attachable");
+    await daemon.succeed(
+      "run",
+      "runc",
+      "--bundle",
+      bundle.path,
+      "--id",
+      id,
+      ...root(),
+      "--jid",
+      "cat",
+      "--attachable",
+    );
     await dumped("job", "cat");
     expect(statusOf(id)).toBeUndefined();
-    await ours("restore", "job", "cat");
+    await daemon.succeed("restore", "job", "cat");
     const attached = await daemon.cli(["job", "attach", "cat"], { stdin: "one\ntwo\n" });
     expect(attached).toMatchObject({ code: 3, stdout: "<one>\n<two>\n" });
   });
@@ -296,18 +307,20 @@ describe("without the daemon", () => {
 
 describe("what cannot be done is said in one line, and the container runs on", () => {
   test("no such container, and a name that is none", async () => {
-    expect(await refused("dump", "runc", "nobody", ...root())).toContain("no container nobody");
-    expect(await refused("dump", "runc", "../x", ...root())).toContain("../x");
+    expect(await daemon.refuse("dump", "runc", "nobody", ...root())).toContain("no container nobody");
+    expect(await daemon.refuse("dump", "runc", "../x", ...root())).toContain("../x");
   });
 
   test("a bundle that is none", async () => {
-    expect(await refused("run", "runc", "--bundle", "/nonexistent", ...root())).toContain("/nonexistent");
+    expect(await daemon.refuse("run", "runc", "--bundle", "/nonexistent", ...root())).toContain(
+      "/nonexistent",
+    );
   });
 
   test.each(["nosuch", "/bin/nosuch"])("a bundle whose command %s is not there", async (command) => {
     const { path } = runc.bundle(`without-${command.length}`, { args: [command] });
     const id = runc.id("without");
-    const said = await refused("run", "runc", "--bundle", path, "--id", id, ...root());
+    const said = await daemon.refuse("run", "runc", "--bundle", path, "--id", id, ...root());
     expect(said).toContain(command);
     expect(said).toContain("hint: correct process.args in the bundle's config.json");
     expect(statusOf(id)).toBeUndefined();
@@ -319,7 +332,7 @@ describe("what cannot be done is said in one line, and the container runs on", (
     mkdirSync(disk);
     await Bun.$`mount -t tmpfs -o size=64k none ${disk}`;
     try {
-      expect(await refused("dump", "runc", id, ...root(), "--dir", disk)).toContain("full");
+      expect(await daemon.refuse("dump", "runc", id, ...root(), "--dir", disk)).toContain("full");
       expect(readdirSync(disk)).toEqual([]);
     } finally {
       await Bun.$`umount ${disk}`;
@@ -332,18 +345,18 @@ describe("what cannot be done is said in one line, and the container runs on", (
     const bundle = runc.bundle("created");
     const id = runc.id("created");
     await runc.exec(["create", "--bundle", bundle.path, id]);
-    expect(await refused("dump", "runc", id, ...root())).toContain("not started yet");
+    expect(await daemon.refuse("dump", "runc", id, ...root())).toContain("not started yet");
     await runc.exec(["start", id]);
     await bundle.goesOn();
     await runc.exec(["kill", id, "KILL"]);
     await until("it has stopped", () => statusOf(id) === "stopped");
-    expect(await refused("dump", "runc", id, ...root())).toContain("has stopped");
+    expect(await daemon.refuse("dump", "runc", id, ...root())).toContain("has stopped");
   });
 
   test("a process's checkpoint as a container", async () => {
-    await ours("run", "process", "--jid", "plain", "--", "sleep", "1000");
+    await daemon.succeed("run", "process", "--jid", "plain", "--", "sleep", "1000");
     const plain = await dumped("job", "plain");
-    expect(await refused("restore", "runc", "--path", plain, ...root())).toContain("of a process");
+    expect(await daemon.refuse("restore", "runc", "--path", plain, ...root())).toContain("of a process");
   });
 });
 

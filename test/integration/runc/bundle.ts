@@ -23,6 +23,8 @@ export interface BundleParts {
   readonly?: boolean;
   cgroupsPath?: string;
   annotations?: Record<string, string>;
+  /** Names its shared folder from the bundle, as runc allows. */
+  relative?: boolean;
 }
 
 export interface SpecMountJson {
@@ -54,7 +56,8 @@ export function makeBundle(path: string, parts: BundleParts = {}): Bundle {
   const shared = join(path, "shared");
   makeRootfs(join(path, "rootfs"));
   mkdirSync(shared);
-  writeFileSync(join(path, "config.json"), JSON.stringify(specOf(shared, parts), undefined, 2));
+  const source = parts.relative ? "shared" : shared;
+  writeFileSync(join(path, "config.json"), JSON.stringify(specOf(source, parts), undefined, 2));
   const count = () => {
     try {
       return Number(readFileSync(join(shared, "count"), "utf8"));
