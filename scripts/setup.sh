@@ -14,9 +14,14 @@ if [ "$(id -u)" != 0 ]; then
 fi
 command -v npm >/dev/null || die "needs Node 20 or newer with npm"
 
-# iptables: CRIU holds TCP connections still with it. ceph-mon, ceph-osd and radosgw: the S3 server of the tests. runc,
-# containerd and busybox-static: the containers of the tests. The others are clients and tools of the tests.
-packages=(busybox-static ca-certificates ceph-mon ceph-osd containerd curl iptables lz4 pigz procps protobuf-compiler python3-grpcio python3-protobuf radosgw runc tmux util-linux zstd)
+# iptables: CRIU holds TCP connections still with it. iproute2: a restored container's loopback. ceph-mon, ceph-osd and
+# radosgw: the S3 server of the tests. busybox-static: the containers of the tests. The others are clients and tools of the
+# tests.
+packages=(busybox-static ca-certificates ceph-mon ceph-osd curl iproute2 iptables lz4 pigz procps protobuf-compiler python3-grpcio python3-protobuf radosgw tmux util-linux zstd)
+# Where Docker's own packages are, Debian's would take their place.
+command -v runc >/dev/null || packages+=(runc)
+command -v containerd >/dev/null || packages+=(containerd)
+command -v dockerd >/dev/null || packages+=(docker.io)
 missing=()
 for package in "${packages[@]}"; do
   state=$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null) || state=

@@ -6,7 +6,7 @@ import { containerdChecks, runcChecks } from "./containers.ts";
 import { criuChecks } from "./criu.ts";
 import { capabilities, cgroups, limits, privileges } from "./host.ts";
 import { kernelConfig, kernelVersion } from "./kernel.ts";
-import { daemonAddress, networkLock } from "./network.ts";
+import { daemonAddress, loopback, networkLock } from "./network.ts";
 import { checkpointFolder, databaseFolder, temporaryFolder } from "./storage.ts";
 import type { HealthItem } from "./types.ts";
 
@@ -26,7 +26,7 @@ const checks: [string, Check][] = [
   ["containerd", containerdChecks],
   ["kernel", () => [kernelVersion(), kernelConfig()]],
   ["host", () => [privileges(), capabilities(), ...limits(), cgroups()]],
-  ["network", () => [networkLock()]],
+  ["network", () => [networkLock(), loopback()]],
   ["storage", ({ config }) => [checkpointFolder(config), databaseFolder(config), temporaryFolder()]],
   ["daemon", async ({ config }) => [await daemonAddress(config)]],
 ];

@@ -3,6 +3,7 @@ import { lstatSync } from "node:fs";
 import { connect } from "node:net";
 import { dirname } from "node:path";
 import type { Config } from "../config/schema.ts";
+import { cleanEnvironment } from "../system/self.ts";
 import type { HealthItem } from "./types.ts";
 
 /** CRIU drops packets of a frozen process's connections, with whichever of these there is. */
@@ -12,6 +13,16 @@ export function networkLock(): HealthItem {
   if (found.length > 0) return { ...item, value: found.join(", "), status: "ok" };
   const remedy = "apt-get install iptables; without it CRIU has to use nftables by itself";
   return { ...item, value: "neither iptables nor nft is installed", status: "warning", remedy };
+}
+
+/** What brings up `lo` in the network of a restored container (engine/container_network.ts). */
+export function loopback(): HealthItem {
+  const item = { component: "network", name: "container loopback" };
+  const found = Bun.which("ip", { PATH: cleanEnvironment().PATH });
+  if (found !== null) return { ...item, value: found, status: "ok" };
+  const remedy =
+    "apt-get install iproute2; containers with a network of their own cannot be restored without it";
+  return { ...item, value: "ip is not installed", status: "warning", remedy };
 }
 
 /** How long a daemon may take to accept: a local one takes none. */

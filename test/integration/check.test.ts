@@ -46,6 +46,7 @@ test.each([[["check"]], [["daemon", "check"]]])(
       ["kernel", "version"],
       ["host", "capabilities"],
       ["limits", "open files"],
+      ["network", "container loopback"],
       ["storage", "checkpoint.dir"],
       ["daemon", "address"],
     ] as const) {

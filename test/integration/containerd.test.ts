@@ -102,6 +102,9 @@ describe("a job of our own", () => {
     expect(await containers()).toContain("mine");
     await daemon.succeed("restore", "job", "mine");
     expect(await taskOf("mine")).toBe("RUNNING");
+    const { pid } = JSON.parse(await daemon.succeed("job", "inspect", "mine", "--format", "json"));
+    // Only a loopback that is up is in the routing table.
+    expect(readFileSync(`/proc/${pid}/net/fib_trie`, "utf8")).toContain("127.0.0.1");
     await goesOn("mine");
     const log = join("/var/log", "cedana-output-mine.log");
     const lines = () => readFileSync(log, "utf8").split("\n").length;

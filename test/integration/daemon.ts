@@ -23,6 +23,8 @@ export interface TestDaemonOptions {
   env?: Record<string, string>;
   /** Listen on loopback TCP with this token instead of on a unix socket. */
   token?: string;
+  /** Pid of whose mounts the daemon is to have. */
+  mountsOf?: number;
 }
 
 export interface CliOptions {
@@ -86,7 +88,9 @@ export async function startTestDaemon(options: TestDaemonOptions = {}): Promise<
 
   const start = async () => {
     const log = openSync(logFile, "a");
-    const started = Bun.spawn([binary, "daemon", "start", ...configDir], {
+    const { mountsOf } = options;
+    const enter = mountsOf === undefined ? [] : ["nsenter", "--target", String(mountsOf), "--mount", "--"];
+    const started = Bun.spawn([...enter, binary, "daemon", "start", ...configDir], {
       env,
       stdin: "ignore",
       stdout: log,
