@@ -237,7 +237,7 @@ describe("a user's manifest", () => {
     [
       "a container that is only root's to make",
       { type: "runc", container: { id: "x", root: "/run/x", bundle: "/", descriptors: [], console: false } },
-      /only root may work on containers|config\.json/,
+      /only root may work on containers|the bundle of container x is not in/,
     ],
     [
       "more bytes than any disk has",
