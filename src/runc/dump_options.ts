@@ -1,7 +1,7 @@
 /**
  * What CRIU must be told to dump a container so that `runc restore` takes the images: what `runc checkpoint` tells it
- * over its RPC (libcontainer, Checkpoint and addCriuDumpMount), with two differences that docs/containers.md explains:
- * a console is an external mount, and namespaces that are shared with others are entered.
+ * over its RPC (libcontainer, Checkpoint and addCriuDumpMount), with differences that docs/containers.md explains: a
+ * console is an external mount, namespaces that are shared with others are entered, and what runs is not frozen by its cgroup.
  */
 import { readlinkSync, statSync } from "node:fs";
 import { isAbsolute, join } from "node:path";
@@ -17,7 +17,11 @@ export interface ContainerDump {
   /** Root file system, on the host. */
   root: string;
   external: string[];
-  /** Folder of the cgroup that CRIU freezes the container by. */
+  /**
+   * Of a paused container, which CRIU thaws while it holds it still itself, and freezes again: the cgroup's folder. Others
+   * CRIU stops one by one, until there is none that it has not seen: by their cgroup it would wait 100 ms for them to stop
+   * (freeze_processes).
+   */
   freezeCgroup?: string;
   manageCgroups: "soft" | "ignore";
   /** Words before CRIU's own that have it run in the container's namespaces. */
@@ -33,7 +37,7 @@ export interface ContainerDump {
 
 /** The container must be alive. */
 export function dumpOptionsOf(container: RuncContainer): ContainerDump {
-  const { pid, rootfs, cgroupPaths } = container;
+  const { pid, rootfs, cgroupPaths, status } = container;
   const mounts = readMounts(pid);
   const console = mounts.some(({ path, type }) => path === consolePath && type === "devpts");
   const joined = (type: string) =>
@@ -49,7 +53,8 @@ export function dumpOptionsOf(container: RuncContainer): ContainerDump {
       ...(joined("network") ? [`net[${namespaceOf(pid, "network")}]:extRootNetNS`] : []),
       ...(joined("pid") ? [`pid[${namespaceOf(pid, "pid")}]:extRootPidNS`] : []),
     ],
-    freezeCgroup: cgroupPaths.get("freezer") || cgroupPaths.get("") || undefined,
+    freezeCgroup:
+      status === "paused" ? cgroupPaths.get("freezer") || cgroupPaths.get("") || undefined : undefined,
     // Below a cgroup namespace of somebody else's, CRIU finds the container in no place that it could name.
     manageCgroups: joined("cgroup") ? "ignore" : "soft",
     enter:
