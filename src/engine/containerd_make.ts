@@ -1,4 +1,5 @@
 /** A container of containerd's, made of an image or a folder: what `ctr container create` does. */
+import type { Containerd } from "../containerd/connect.ts";
 import { type Container, createContainer, findContainer } from "../containerd/containers.ts";
 import { type ImageConfig, imageConfig } from "../containerd/image_config.ts";
 import { createLease } from "../containerd/leases.ts";
@@ -22,6 +23,7 @@ const LABEL = "cedana/job";
 
 export interface MadeContainer {
   container: JobContainer;
+  rootfs: Mount[];
   args: string[];
   cwd: string;
 }
@@ -38,16 +40,18 @@ export interface NewContainer {
   spec(config: ImageConfig, rootfs: Mount[]): object;
 }
 
-/** Throws CONTAINER_EXISTS, IMAGE_NOT_FOUND; then nothing was made. */
-export async function makeContainer(place: ContainerdPlace, wanted: NewContainer): Promise<Container> {
+/** Throws CONTAINER_EXISTS, IMAGE_NOT_FOUND; then nothing was made. Resolves also with how its file system is mounted. */
+export async function makeContainer(
+  containerd: Containerd,
+  wanted: NewContainer,
+): Promise<{ record: Container; rootfs: Mount[] }> {
   const { id, image, labels, runtime, runcOptions } = wanted;
-  using containerd = await open(place);
-  if ((await findContainer(containerd, id)) !== undefined) throw taken(place, id);
+  if ((await findContainer(containerd, id)) !== undefined) throw taken(containerd, id);
   await using lease = await createLease(containerd);
   const held = lease.containerd;
   if (image === "") {
     const spec = wanted.spec(imageConfig({}), []);
-    return await createContainer(held, { id, labels, runtime, runcOptions, spec });
+    return { record: await createContainer(held, { id, labels, runtime, runcOptions, spec }), rootfs: [] };
   }
   const resolved = await resolveImage(held, image);
   const snapshotter = await chooseSnapshotter(held, wanted.snapshotter);
@@ -56,17 +60,18 @@ export async function makeContainer(place: ContainerdPlace, wanted: NewContainer
   const rootfs = await prepareSnapshot(held, { ...snapshot, parent });
   try {
     const spec = wanted.spec(imageConfig(resolved.configJson), rootfs);
-    return await createContainer(held, {
+    const record = await createContainer(held, {
       ...{ id, labels, runtime, runcOptions, spec, snapshotter },
       ...{ image: resolved.name, snapshotKey: id },
     });
+    return { record, rootfs };
   } catch (error) {
     await removeSnapshot(held, snapshot);
     throw error;
   }
 }
 
-function taken({ namespace }: ContainerdPlace, id: string): CedanaError {
+function taken({ namespace }: Containerd, id: string): CedanaError {
   return new CedanaError({
     reason: "CONTAINER_EXISTS",
     message: `containerd has a container ${id} already in its namespace ${namespace}`,
@@ -105,8 +110,9 @@ export async function makeForRun(options: RunOptions, jid: string): Promise<Made
   }
   const place = placeIn(choices ?? {});
   const id = choices?.id ?? jid;
-  let started: MadeContainer | undefined;
-  const made = await makeContainer(place, {
+  let started: Pick<MadeContainer, "args" | "cwd"> | undefined;
+  using containerd = await open(place);
+  const { record, rootfs } = await makeContainer(containerd, {
     ...{ id, image: choices?.image ?? "", snapshotter: choices?.snapshotter },
     runcOptions: choices?.noPivot ? { noPivotRoot: true } : {},
     labels: labelsOf(jid),
@@ -117,12 +123,13 @@ export async function makeForRun(options: RunOptions, jid: string): Promise<Made
         user: rootfs.length === 0 ? undefined : userIn(rootfs, config.user),
         rootfs: choices?.rootfs,
       });
-      started = { container: { id, root: "", bundle: "" }, args: spec.process.args, cwd: spec.process.cwd };
+      started = spec.process;
       return spec;
     },
   });
   if (started === undefined) throw new Error("a container without a spec");
-  return { ...started, container: jobContainer(place, made) };
+  const { args: command, cwd: folder } = started;
+  return { container: jobContainer(place, record), rootfs, args: command, cwd: folder };
 }
 
 export function labelsOf(jid: string): Record<string, string> {
@@ -138,7 +145,7 @@ export function jobContainer(place: ContainerdPlace, made: Container): JobContai
   return { id: made.id, root: runcRootOf(made, place.namespace), bundle: "", containerd: place };
 }
 
-export function runTask({ id, containerd }: JobContainer): TaskStart {
+export function runTask({ id, containerd }: JobContainer, rootfs: Mount[]): TaskStart {
   if (containerd === undefined) throw new Error("not one of containerd's");
-  return { kind: "task", id, ...containerd, remove: true, unreadInput: "", stdinEnded: false };
+  return { kind: "task", id, ...containerd, rootfs, remove: true, unreadInput: "", stdinEnded: false };
 }

@@ -6,7 +6,9 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Manifest, ManifestContainer, ManifestContainerd } from "../archive/manifest.ts";
+import type { Containerd } from "../containerd/connect.ts";
 import { type Container, findContainer, RUNC, updateContainer } from "../containerd/containers.ts";
+import { type Mount, snapshotMounts } from "../containerd/snapshots.ts";
 import { deleteTask, findTask } from "../containerd/tasks.ts";
 import { swrkArguments } from "../criu/options.ts";
 import { CedanaError } from "../errors.ts";
@@ -32,6 +34,8 @@ export interface ClaimedContainer {
   /** It was made for this restore, or for the job before. */
   own: boolean;
   record: Container;
+  /** How its file system is mounted. */
+  rootfs: Mount[];
   /** Nothing of the restore is left. */
   undo(): Promise<void>;
 }
@@ -66,27 +70,30 @@ export async function claimContainerd({
   const lines = configLines(criu);
   const config = lines.length === 0 ? undefined : criuConfig(folder, lines);
   const change = { config, netns: asked?.netns };
-  const there = await findStopped(place, id, asked?.image);
+  using containerd = await open(place);
+  const there = await findStopped(containerd, id, asked?.image);
   if (there !== undefined) {
     const { spec, labels } = there;
     const own = jobLabelOf(there) !== undefined;
     const changed = changedSpec(spec, change);
     const parsed = parsedSpec(changed, id);
-    await respec(place, { id, spec: changed, labels: own ? labelsOf(jid) : {} });
+    const { snapshotter, snapshotKey: key } = there;
+    const rootfs = key === "" ? [] : await snapshotMounts(containerd, { snapshotter, key });
+    await updateContainer(containerd, { id, spec: changed, labels: own ? labelsOf(jid) : {} });
     const undo = () => respec(place, { id, spec, labels });
-    return { container: jobContainer(place, there), record: there, spec: parsed, own, undo };
+    return { container: jobContainer(place, there), record: there, rootfs, spec: parsed, own, undo };
   }
   const isSame = id === was.id && place.namespace === known.namespace;
   const spec = changedSpec(specFor(known, isSame ? undefined : `/${place.namespace}/${id}`), change);
   const parsed = parsedSpec(spec, id);
-  const record = await makeContainer(place, {
+  const { record, rootfs } = await makeContainer(containerd, {
     ...{ id, image: asked?.image ?? known.image, runtime: known.runtime || RUNC },
     snapshotter: asked?.snapshotter ?? (known.snapshotter || undefined),
     labels: { ...known.labels, ...labelsOf(jid) },
     spec: () => spec,
   });
   const undo = () => unmakeContainer(place, id);
-  return { container: jobContainer(place, record), record, spec: parsed, own: true, undo };
+  return { container: jobContainer(place, record), record, rootfs, spec: parsed, own: true, undo };
 }
 
 function parsedSpec(spec: Json, id: string): Spec {
@@ -95,11 +102,10 @@ function parsedSpec(spec: Json, id: string): Spec {
 
 /** The container of that id, with no task any more. */
 async function findStopped(
-  place: ContainerdPlace,
+  containerd: Containerd,
   id: string,
   image: string | undefined,
 ): Promise<Container | undefined> {
-  using containerd = await open(place);
   const container = await findContainer(containerd, id);
   if (container === undefined) return undefined;
   const task = await findTask(containerd, id);
@@ -114,7 +120,7 @@ async function findStopped(
     throw new CedanaError({
       reason: "CONTAINER_EXISTS",
       message: `a container ${id} is there already, made of another image (${container.image || "none"})`,
-      hint: `choose another id with --id, or remove it with: ctr --namespace ${place.namespace} containers rm ${id}`,
+      hint: `choose another id with --id, or remove it with: ctr --namespace ${containerd.namespace} containers rm ${id}`,
     });
   }
   if (task !== undefined) await deleteTask(containerd, id);
@@ -180,7 +186,7 @@ export async function restoreTask(
   { criu: choices }: RestoreOptions,
   { claim, manifest, criu, images, workDir, folder }: TaskRestore,
 ): Promise<TaskStart> {
-  const { container, record, own } = claim;
+  const { container, record, rootfs, own } = claim;
   if (container.containerd === undefined) throw new Error("not one of containerd's");
   prepareImages(images, manifest);
   const criuDir = writeCriu(workDir, [...criu, ...swrkArguments(choices, [])]);
@@ -188,6 +194,7 @@ export async function restoreTask(
     kind: "task",
     id: container.id,
     ...container.containerd,
+    rootfs,
     runcOptions: {
       ...record.runcOptions,
       binaryName: await writeRunc(folder, criuDir),

@@ -66,6 +66,7 @@ export async function restore(
     const caller = rightsOf(asked.caller, source.job, opened.owner);
     const identity = restoreIdentity(caller);
     const options = { ...asked, caller };
+    if (manifest.container?.containerd !== undefined) context.supervisors.expectTask();
     const criu = await step("find criu", () => context.criu());
     await step("compatible", () => {
       runtimeOf(manifest.type);

@@ -1,4 +1,5 @@
 /** run: a new job under a supervisor, as the caller. */
+import type { Mount } from "../containerd/snapshots.ts";
 import { CedanaError } from "../errors.ts";
 import { createJobFolder, removeJobFolder } from "../jobs/folder.ts";
 import { generateJobId, parseJobId } from "../jobs/names.ts";
@@ -25,6 +26,7 @@ export async function run(context: EngineContext, options: RunOptions): Promise<
   return runSteps({}, async (step) => {
     const { identity, jid } = await step("validate", () => validate(context, options));
     using _job = context.locks.take(`job ${jid}`, "started");
+    if (options.type === "containerd") context.supervisors.expectTask();
     const container = await placeFor(step, options, jid);
     const started = container === undefined ? options : { ...options, ...container.asProcess };
     const folder = await step(
@@ -76,6 +78,8 @@ function processStart({ args, env, cwd, umask }: RunOptions): RunStart {
 
 export interface RunPlace {
   place: JobContainer;
+  /** Of one of containerd's: how its file system is mounted. */
+  rootfs?: Mount[];
   asProcess: Pick<RunOptions, "args" | "cwd" | "tty">;
 }
 
@@ -87,22 +91,22 @@ export async function placeFor(
 ): Promise<RunPlace | undefined> {
   if (options.type === "runc") return await step("bundle", () => placeOf(options, jid));
   if (options.type !== "containerd") return undefined;
-  const { container, args, cwd } = await step(
+  const { container, rootfs, args, cwd } = await step(
     "container",
     () => makeForRun(options, jid),
     async ({ container: { id, containerd } }) => {
       if (containerd !== undefined) await unmakeContainer(containerd, id);
     },
   );
-  return { place: container, asProcess: { args, cwd, tty: options.tty } };
+  return { place: container, rootfs, asProcess: { args, cwd, tty: options.tty } };
 }
 
 export function startOf(
   context: EngineContext,
-  { place, asProcess }: RunPlace,
+  { place, rootfs = [], asProcess }: RunPlace,
   started: { jid: string; folder: string; choices: ContainerChoices | undefined },
 ): Promise<ContainerStart> | TaskStart {
-  if (place.containerd !== undefined) return runTask(place);
+  if (place.containerd !== undefined) return runTask(place, rootfs);
   return containerStart(context, { ...started, place, terminal: asProcess.tty });
 }
 

@@ -1,5 +1,6 @@
 /** What a supervisor is told when it starts, and what it answers. */
 import type { RuncOptions } from "../containerd/runc_options.ts";
+import type { Mount } from "../containerd/snapshots.ts";
 import type { CriuIdentity, RestoreChoices } from "../criu/session.ts";
 import type { VerdictPaths } from "../criu/verdict.ts";
 import type { ErrorFacts } from "../errors.ts";
@@ -78,6 +79,8 @@ export interface TaskStart {
   /** containerd's. */
   address: string;
   namespace: string;
+  /** How the container's file system is mounted; none for one whose root is a folder. */
+  rootfs: Mount[];
   /** Of a restore; with a runc that finds our own CRIU. */
   runcOptions?: RuncOptions;
   /** Of a restore: CRIU's folder, with its log. */

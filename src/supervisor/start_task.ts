@@ -7,9 +7,7 @@
  *       ▲◀──────── wait: exit status ─────────────────────────────────┘
  */
 import { connectContainerd, type OpenContainerd } from "../containerd/connect.ts";
-import { getContainer } from "../containerd/containers.ts";
 import { removeContainer } from "../containerd/remove_container.ts";
-import { snapshotMounts } from "../containerd/snapshots.ts";
 import { createTask, deleteTask, killTask, startTask as start, waitTask } from "../containerd/tasks.ts";
 import { explain } from "../criu/reasons.ts";
 import { CedanaError } from "../errors.ts";
@@ -41,10 +39,7 @@ export async function startTask(task: TaskStart, io: TaskStdio): Promise<Started
 }
 
 async function makeTask(containerd: OpenContainerd, task: TaskStart, io: TaskStdio): Promise<number> {
-  const { id, runcOptions } = task;
-  const { snapshotter, snapshotKey } = await getContainer(containerd, id);
-  const rootfs =
-    snapshotKey === "" ? [] : await snapshotMounts(containerd, { snapshotter, key: snapshotKey });
+  const { id, rootfs, runcOptions } = task;
   try {
     await createTask(containerd, { id, rootfs, stdio: io.fifos, runcOptions });
     return await start(containerd, id);

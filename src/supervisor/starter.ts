@@ -15,6 +15,8 @@ import type { SupervisorReady, SupervisorSpec } from "./spec.ts";
 
 /** The fd of the pipe that a supervisor waits at. */
 export const goFd = 5;
+/** What is written there: what is going to be needed, before there is work; and that there is. */
+export const word = { task: "t", go: "g" };
 /** A new one is made ready when nothing was started for so long, ms: it must not compete with what is under way. */
 const quietMs = 30;
 
@@ -45,7 +47,7 @@ export class SupervisorStarter {
   private async hand(waiting: Waiting, spec: SupervisorSpec): Promise<{ pid: number; startTime: bigint }> {
     writeAll(waiting.specFile, JSON.stringify(spec));
     // One that died before it was needed is told by the empty answer.
-    if (waiting.child.exitCode === null) writeSync(waiting.go, "g");
+    if (waiting.child.exitCode === null) writeSync(waiting.go, word.go);
     closeAll([waiting.specFile, waiting.go]);
     const answer = await Bun.file(waiting.status).text();
     closeSync(waiting.status);
@@ -56,6 +58,11 @@ export class SupervisorStarter {
     const ready: SupervisorReady = JSON.parse(answer);
     if (!ready.ok) throw new CedanaError(ready.error);
     return { pid: ready.pid, startTime: BigInt(ready.startTime) };
+  }
+
+  /** The next job is a task of containerd's, for which a supervisor loads its client: 30 ms, well before it has work. */
+  expectTask(): void {
+    if (this.spare?.child.exitCode === null) writeSync(this.spare.go, word.task);
   }
 
   /** Has one ready soon. */

@@ -21,7 +21,7 @@ import { Output } from "./output.ts";
 import { type Served, serve } from "./serve.ts";
 import type { SupervisorReady, SupervisorSpec } from "./spec.ts";
 import { type StartedJob, startRun } from "./start_run.ts";
-import { goFd } from "./starter.ts";
+import { goFd, word } from "./starter.ts";
 import { type JobStdio, openPipes, openTerminal } from "./stdio.ts";
 import type { TaskStdio } from "./task_stdio.ts";
 
@@ -52,10 +52,12 @@ export async function superviseMain(): Promise<void> {
 
 /** Waits for the word to begin; false when whoever could give it is gone. */
 async function hasWork(): Promise<boolean> {
-  const reader = Bun.file(goFd).stream().getReader();
-  const { done } = await reader.read();
-  await reader.cancel();
-  return !done;
+  for await (const bytes of Bun.file(goFd).stream()) {
+    const said = new TextDecoder().decode(bytes);
+    if (said.includes(word.go)) return true;
+    await Promise.all([import("./task_stdio.ts"), import("./start_task.ts")]);
+  }
+  return false;
 }
 
 /** What goes wrong from now on is written there. */
