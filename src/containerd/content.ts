@@ -36,10 +36,20 @@ const MAX_JSON_BYTES = 8 * 1024 * 1024;
 
 /** A blob that is a JSON object; undefined when it is none, is too large to be one, or is not there. */
 export async function readJsonBlob(containerd: Containerd, digest: string): Promise<Json | undefined> {
-  const info = await blobInfo(containerd, digest);
-  if (info === undefined || info.size > MAX_JSON_BYTES) return undefined;
-  const pieces = await Array.fromAsync(readBlob(containerd, digest));
-  return parseObject(Buffer.concat(pieces).toString("utf8"));
+  const bytes = await ifFound(readSmall(containerd, digest));
+  return bytes === undefined ? undefined : parseObject(bytes.toString("utf8"));
+}
+
+/** Undefined for one that is larger than what this is for. */
+async function readSmall(containerd: Containerd, digest: string): Promise<Buffer | undefined> {
+  const pieces: Uint8Array[] = [];
+  let size = 0;
+  for await (const piece of readBlob(containerd, digest)) {
+    size += piece.length;
+    if (size > MAX_JSON_BYTES) return undefined;
+    pieces.push(piece);
+  }
+  return Buffer.concat(pieces);
 }
 
 /** Sets labels, and leaves those that are not named. */

@@ -24,17 +24,19 @@ export async function unpackImage(
   image: ResolvedImage,
   snapshotter: string,
 ): Promise<string> {
-  await using lease = await createLease(containerd);
   const diffIds = image.layers.map((layer) => layer.diffId);
-  for (const [at, layer] of image.layers.entries()) {
-    const parent = chainId(diffIds.slice(0, at));
-    await unpackLayer(lease.containerd, { layer, parent, snapshotter, image: image.name });
-  }
   const chain = chainId(diffIds);
-  if (chain !== "") {
-    const label = `containerd.io/gc.ref.snapshot.${snapshotter}`;
-    await labelBlob(lease.containerd, image.config.digest, { [label]: chain });
+  if (chain === "") return chain;
+  // The uppermost stands on all others.
+  const isThere = (await statSnapshot(containerd, { snapshotter, key: chain })) !== undefined;
+  await using lease = isThere ? undefined : await createLease(containerd);
+  const held = lease?.containerd ?? containerd;
+  for (const [at, layer] of isThere ? [] : image.layers.entries()) {
+    const parent = chainId(diffIds.slice(0, at));
+    await unpackLayer(held, { layer, parent, snapshotter, image: image.name });
   }
+  const label = `containerd.io/gc.ref.snapshot.${snapshotter}`;
+  await labelBlob(held, image.config.digest, { [label]: chain });
   return chain;
 }
 
