@@ -4,9 +4,10 @@
  */
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
+import type { VerdictPaths } from "../criu/verdict.ts";
 import { CedanaError } from "../errors.ts";
 import { isObject, type Json, listIn, objectIn, parseObject, textIn, textsIn } from "../system/json.ts";
-import { withLoopback } from "./container_network.ts";
+import { withLoopback, withVerdict } from "./container_hooks.ts";
 
 /** CRIU reads the file of this annotation after what runc tells it, and so in its place (runc, handleCriuConfigurationFile). */
 const annotation = "org.criu.config";
@@ -30,10 +31,11 @@ export function bundleWithoutCgroup(bundle: string, folder: string): string {
   });
 }
 
-/** The same bundle, with the network that a restored container needs; as it is where that is nothing. */
-export function bundleWithLoopback(bundle: string, folder: string): string {
+/** The same bundle, with the hooks that a restore needs; as it is where those are none. */
+export function bundleWithHooks(bundle: string, folder: string, verdict: VerdictPaths | undefined): string {
   const spec = readBundle(bundle);
-  const changed = withLoopback(spec);
+  const networked = withLoopback(spec);
+  const changed = verdict === undefined ? networked : withVerdict(networked, verdict);
   return changed === spec ? bundle : writeBundle(folder, changed);
 }
 

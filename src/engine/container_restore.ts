@@ -3,13 +3,14 @@ import { existsSync, lstatSync } from "node:fs";
 import { join } from "node:path";
 import type { Manifest, ManifestContainer } from "../archive/manifest.ts";
 import { swrkArguments } from "../criu/options.ts";
+import type { VerdictPaths } from "../criu/verdict.ts";
 import { CedanaError } from "../errors.ts";
 import type { JobContainer, JobRecord } from "../jobs/types.ts";
 import type { NamespaceType } from "../runc/namespaces.ts";
 import { readSpec, type Spec, specName } from "../runc/spec.ts";
 import type { ContainerStart } from "../supervisor/spec.ts";
 import type { RestoreOptions } from "./api.ts";
-import { bundleJoining, bundleWithLoopback, bundleWithoutCgroup } from "./container_bundle.ts";
+import { bundleJoining, bundleWithHooks, bundleWithoutCgroup } from "./container_bundle.ts";
 import { prepareImages, unreadInput } from "./container_images.ts";
 import { aroundLayer, unpackBundle, withRootfs } from "./container_rootfs.ts";
 import { claimPlace, containerStart, writeCriu } from "./container_start.ts";
@@ -80,17 +81,28 @@ export interface ContainerRestore {
   criu: string[];
   /** Folder of all images. */
   images: string;
+  /** They are still being verified. */
+  verdict: VerdictPaths | undefined;
   workDir: string;
 }
 
 export function restoreContainerStart(
   context: EngineContext,
   { criu: choices, container: asked, output }: RestoreOptions,
-  { jid, folder, place: { container, bundle, spec }, manifest, criu, images, workDir }: ContainerRestore,
+  {
+    jid,
+    folder,
+    place: { container, bundle, spec },
+    manifest,
+    criu,
+    images,
+    verdict,
+    workDir,
+  }: ContainerRestore,
 ): Promise<ContainerStart> {
   // runc has CRIU join all others, and knows nothing of this one.
   const cgroup = joins(spec, "cgroup");
-  const networked = bundleWithLoopback(bundle, folder);
+  const networked = bundleWithHooks(bundle, folder, verdict);
   const used = cgroup === undefined ? networked : bundleWithoutCgroup(networked, folder);
   const place = { ...container, bundle: used };
   prepareImages(images, manifest);

@@ -1,7 +1,8 @@
 /**
  * A checkpoint's images, ready for CRIU, by the first of these ways that can be:
  *
- *   folder    a plain folder of this host: CRIU reads it, and it is verified meanwhile
+ *   folder    a plain folder of this host: CRIU reads it, and it is verified meanwhile; a container's runtime gets other
+ *             names of its files
  *   unpacked  a small tar, and an archive that can only be read from its start to its end: into a copy that goes again;
  *             and whatever a container's runtime restores, which knows of no streams
  *   streamed  everything else: a mover reads it where it is and streams it to CRIU; only the small images are written
@@ -52,7 +53,7 @@ export interface ImagesOptions {
   caller: Identity;
   /** Of CRIU; absent: only the small images are asked for, to look into them. */
   identity?: CriuIdentity;
-  /** All of them as files in a folder that is the caller's to add to, and verified before. */
+  /** All of them as files in a folder that is the caller's to add to. */
   asFiles?: boolean;
   signal?: AbortSignal;
   onBytes?: (done: number, total: number) => void;
@@ -90,13 +91,22 @@ async function folder(dir: string, { source, caller, identity, signal }: ImagesO
 
 /** Other names of the same files where the disk allows it, else copies: links by path lead nowhere in a container. */
 async function linked(context: EngineContext, dir: string, options: ImagesOptions): Promise<Images> {
-  const { source, caller, signal } = options;
-  const { path: label, place: from, fds } = source;
-  await move({ verb: "verify", label, from, content: true }, { identity: caller, signal, fds });
-  const places = [dirname(label), ...disksFor(context, label)];
-  return filled(context, { caller, places }, async (partial) => {
-    for (const name of readdirSync(dir)) linkOrCopy(join(dir, name), join(partial.images, name));
-  });
+  const { caller, source } = options;
+  const original = await folder(dir, options);
+  try {
+    const places = [dirname(source.path), ...disksFor(context, source.path)];
+    const links = await filled(context, { caller, places }, async (partial) => {
+      for (const name of readdirSync(dir)) linkOrCopy(join(dir, name), join(partial.images, name));
+    });
+    const close = async () => {
+      await original[Symbol.asyncDispose]();
+      await links[Symbol.asyncDispose]();
+    };
+    return { ...original, dir: links.dir, [Symbol.asyncDispose]: close };
+  } catch (error) {
+    await original[Symbol.asyncDispose]();
+    throw error;
+  }
 }
 
 function linkOrCopy(from: string, to: string): void {

@@ -102,7 +102,9 @@ export async function restore(
         removeJobFolder(context.store.path, source.jid);
       },
     );
-    const { containerd } = container ?? {};
+    const { containerd, layer } = container ?? {};
+    // containerd keeps the container's hooks, and a layer is unpacked before there are any.
+    if (containerd !== undefined || layer !== undefined) await step("verify", () => images.verified);
     const place =
       container && containerd === undefined
         ? await step(
@@ -135,7 +137,12 @@ export async function restore(
         claim !== undefined
           ? await restoreTask(options, { ...made, claim })
           : place !== undefined
-            ? await restoreContainerStart(context, options, { ...made, jid: source.jid, place })
+            ? await legible(images, () =>
+                restoreContainerStart(context, options, {
+                  ...{ ...made, jid: source.jid, place },
+                  verdict: images.verdict?.paths,
+                }),
+              )
             : restoreProcessStart(context, options, {
                 ...{ manifest, criu: criu.command, identity, images, workDir: work.path },
               }),

@@ -15,7 +15,7 @@ export function networkLock(): HealthItem {
   return { ...item, value: "neither iptables nor nft is installed", status: "warning", remedy };
 }
 
-/** What brings up `lo` in the network of a restored container (engine/container_network.ts). */
+/** What brings up `lo` in the network of a restored container (engine/container_hooks.ts). */
 export function loopback(): HealthItem {
   const item = { component: "network", name: "container loopback" };
   const found = Bun.which("ip", { PATH: cleanEnvironment().PATH });
