@@ -15,11 +15,20 @@ export function notYet(): JobRecord["process"] {
   return { pid: 0, startTime: 0n, bootId: bootId() };
 }
 
-/** Records what runs although the store says that it does not, and forgets what never ran. */
+/** How long supervisors are waited for, ms: one that somebody has stopped answers when it goes on. */
+const patienceMs = 5000;
+
+/**
+ * Records what runs although the store says that it does not, and forgets what never ran: before a client is served, who
+ * would take a running job for one that has ended.
+ */
 export async function adopt(context: EngineContext): Promise<void> {
   const { store, host } = context;
   const halted = store.listJobs({ host }).filter((job) => viewJob(context, job).status === "halted");
-  await Promise.all(halted.map((job) => ask(context, job)));
+  const { promise: late, resolve } = Promise.withResolvers<void>();
+  const timer = setTimeout(resolve, patienceMs);
+  await Promise.race([Promise.all(halted.map((job) => ask(context, job))), late]);
+  clearTimeout(timer);
 }
 
 async function ask(context: EngineContext, job: JobRecord): Promise<void> {

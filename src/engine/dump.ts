@@ -13,12 +13,11 @@ import { readDumpStatistics } from "../criu/images/stats.ts";
 import { leavesRunning, optionsFromJson } from "../criu/override.ts";
 import { CriuFailure, type CriuIdentity, criuDump } from "../criu/session.ts";
 import { CedanaError } from "../errors.ts";
-import type { CheckpointRecord, JobRecord, StoringWork } from "../jobs/types.ts";
+import type { CheckpointRecord } from "../jobs/types.ts";
 import { ownerOf } from "../runc/owner.ts";
 import { runtimeOf } from "../runtimes/registry.ts";
 import { controlSupervisor } from "../supervisor/client.ts";
-import type { Identity } from "../system/caller.ts";
-import { bootId, readStat } from "../system/proc.ts";
+import { readStat } from "../system/proc.ts";
 import { type FoundTarget, findTarget, findTree } from "./access.ts";
 import type { Dumped, DumpOptions } from "./api.ts";
 import { forgetDumped, thaw } from "./container_after.ts";
@@ -30,13 +29,13 @@ import { type Draft, NoRoom, openDraft } from "./draft.ts";
 import { addChecksums, hasNoChecksums } from "./dump_archive.ts";
 import { commitAlone, writableLayer } from "./dump_image.ts";
 import { memoryOf, pagesWritten } from "./dump_progress.ts";
-import type { Published } from "./packing.ts";
+import { type Made, record, recordEnd, recordPending } from "./dump_record.ts";
 import { removePublished } from "./published.ts";
 import { type Finished, runSteps, type StepRunner } from "./steps.ts";
-import { stagedSize, storeInBackground, unstage } from "./store_checkpoint.ts";
+import { storeInBackground, unstage } from "./store_checkpoint.ts";
 import { archiveRoom } from "./straight.ts";
 import { waitForSupervisor } from "./supervisor_gone.ts";
-import { type DumpTarget, isRemote, pathOf, targetOf } from "./target.ts";
+import { isRemote, targetOf } from "./target.ts";
 import { openWorkFolder } from "./work_folder.ts";
 
 export async function dump(context: EngineContext, options: DumpOptions): Promise<Finished<Dumped>> {
@@ -187,14 +186,6 @@ export async function dump(context: EngineContext, options: DumpOptions): Promis
   return { value: { checkpoint, frozenUs: statistics?.frozenUs ?? 0, image: layer?.name }, profile };
 }
 
-interface Made {
-  id: string;
-  job: JobRecord | undefined;
-  type: string;
-  caller: Identity;
-  target: DumpTarget;
-}
-
 async function finish(
   context: EngineContext,
   { step, draft, made }: { step: StepRunner; draft: Draft; made: Made },
@@ -253,38 +244,4 @@ async function dumpTree<T>({ stat, container }: FoundTarget, work: () => Promise
     const message = `cannot dump ${what}: ${why}${running}`;
     throw new CedanaError({ reason, message, hint, details, cause: error });
   }
-}
-
-function record(context: EngineContext, made: Made, { path, size }: Published): CheckpointRecord {
-  const checkpoint = { ...describe(context, made), size, path, state: "done" as const };
-  context.store.insertCheckpoint(checkpoint);
-  return checkpoint;
-}
-
-function recordPending(context: EngineContext, made: Made, work: StoringWork): CheckpointRecord {
-  const checkpoint = {
-    ...describe(context, made),
-    size: stagedSize(work),
-    path: pathOf(made.target, work.name),
-    state: "pending" as const,
-    work,
-  };
-  context.store.insertCheckpoint(checkpoint);
-  context.store.removePartial(work.staged);
-  return checkpoint;
-}
-
-function describe({ host }: EngineContext, { id, job, type, caller, target }: Made) {
-  const { compression, streams } = target.form;
-  return {
-    ...{ id, jid: job?.jid ?? "", type, uid: job?.uid ?? caller.uid, host },
-    ...{ createdAt: Date.now(), compression, streams, failure: "" },
-  };
-}
-
-/** A job whose checkpoint is safe has ended on purpose; whoever was attached has been told by its supervisor. */
-function recordEnd({ store }: EngineContext, job: JobRecord): void {
-  const SIGKILL = 9;
-  const exit = { status: 128 + SIGKILL, signal: SIGKILL, at: Date.now(), checkpointed: true };
-  store.setExit(job.jid, exit, { ...job.process, bootId: bootId() });
 }

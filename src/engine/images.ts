@@ -7,32 +7,18 @@
  *             and whatever a container's runtime restores, which knows of no streams
  *   streamed  everything else: a mover reads it where it is and streams it to CRIU; only the small images are written
  */
-import { randomUUID } from "node:crypto";
-import {
-  closeSync,
-  constants,
-  copyFileSync,
-  existsSync,
-  fstatSync,
-  linkSync,
-  openSync,
-  readdirSync,
-  statfsSync,
-} from "node:fs";
-import { tmpdir } from "node:os";
+import { closeSync, constants, copyFileSync, fstatSync, linkSync, openSync, readdirSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { createPartial, discard, type PartialCheckpoint } from "../archive/partial.ts";
 import { verifyFolder } from "../archive/verify.ts";
 import type { CriuIdentity } from "../criu/session.ts";
 import { openVerdict, type Verdict } from "../criu/verdict.ts";
 import { CedanaError, errnoOf } from "../errors.ts";
 import type { Identity } from "../system/caller.ts";
-import { actAs } from "../system/identity.ts";
 import type { CheckpointSource } from "./checkpoint_source.ts";
 import type { EngineContext } from "./context.ts";
+import { disksFor, filled, hasRoom, memory } from "./images_room.ts";
 import { FIRST_FD, type Mover, startMover } from "./mover/client.ts";
 import { isSmall, move, smallBytes } from "./mover/move.ts";
-import { isRemote } from "./target.ts";
 import { openWorkFolder } from "./work_folder.ts";
 
 export interface Images extends AsyncDisposable {
@@ -137,60 +123,13 @@ async function unpacked(
   const { path: label, place: from, fds } = source;
   const disks = disksFor(context, label);
   const places = isSmallTar(source) && hasRoom(memory) ? [memory, ...disks] : disks;
-  return filled(context, { caller, places }, async (partial) => {
+  const room = await filled(context, { caller, places }, async (partial) => {
     await move(
       { verb: "unpack", label, from, folder: partial.images, folderLabel: partial.dir },
       { identity: caller, signal, fds, onBytes },
     );
   });
-}
-
-function disksFor({ config }: EngineContext, label: string): string[] {
-  return [config.checkpoint.dir, dirname(label), tmpdir()].filter((place) => !isRemote(place));
-}
-
-/** A hidden folder in the first of `places` that lets the caller have one, with what `fill` puts into it. */
-async function filled(
-  { store }: EngineContext,
-  { caller, places }: { caller: Identity; places: string[] },
-  fill: (partial: PartialCheckpoint) => Promise<void>,
-): Promise<Images> {
-  const partial = makeRoom(caller, places);
-  store.addPartial(partial.path, caller);
-  const remove = async () => {
-    actAs(caller, () => discard(partial));
-    store.removePartial(partial.path);
-  };
-  try {
-    await fill(partial);
-  } catch (error) {
-    await remove();
-    throw error;
-  }
-  return { dir: partial.images, verified: Promise.resolve(), [Symbol.asyncDispose]: remove };
-}
-
-/** Making and removing twenty files takes 4 ms less in memory than on disk. */
-const memory = "/dev/shm";
-
-function hasRoom(place: string): boolean {
-  if (!existsSync(place)) return false;
-  const TMPFS_MAGIC = 0x01021994;
-  const { type, bavail, bsize } = statfsSync(place);
-  return type === TMPFS_MAGIC && bavail * bsize > 8 * smallBytes;
-}
-
-/** A folder to unpack to, in the first of `places` that lets the caller have one. */
-function makeRoom(caller: Identity, places: string[]): PartialCheckpoint {
-  const refusals: unknown[] = [];
-  for (const dir of places) {
-    try {
-      return actAs(caller, () => createPartial({ dir, name: `restore-${randomUUID()}` }));
-    } catch (error) {
-      refusals.push(error);
-    }
-  }
-  throw refusals[0];
+  return { ...room, verified: Promise.resolve() };
 }
 
 async function extracted(context: EngineContext, { source, caller, signal }: ImagesOptions): Promise<Images> {

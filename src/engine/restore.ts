@@ -27,9 +27,17 @@ import { type Images, openImages } from "./images.ts";
 import { killTree } from "./kill_tree.ts";
 import { waitForNamespacePids, waitForPids } from "./pids.ts";
 import { restoreProcessStart } from "./process_restore.ts";
-import { findSource, holdLocalCopy, outputOf, ownerOf, type RestoreSource } from "./restore_plan.ts";
+import {
+  checkKind,
+  findSource,
+  holdLocalCopy,
+  outputOf,
+  ownerOf,
+  type RestoreSource,
+  terminalOf,
+} from "./restore_plan.ts";
 import { checkCredentials, checkOwner, rightsOf } from "./restore_rights.ts";
-import { defaultTerminal, prepareFolder } from "./run.ts";
+import { prepareFolder } from "./run.ts";
 import { type Finished, runSteps } from "./steps.ts";
 import { waitForSupervisor } from "./supervisor_gone.ts";
 import { viewJob } from "./view.ts";
@@ -171,30 +179,6 @@ export async function restore(
   });
 }
 
-/** What was asked for must be what the checkpoint is of. */
-function checkKind({ container: asked, criu }: RestoreOptions, { container, type }: Manifest): void {
-  if (container !== undefined && criu.leaveStopped) {
-    throw new CedanaError({
-      reason: "NOT_SUPPORTED",
-      message: "--leave-stopped is not supported by runc, which lets a restored container run",
-      hint: `freeze it afterwards with: cedana freeze ${type} ID`,
-    });
-  }
-  if (container !== undefined && asked?.type !== undefined && asked.type !== type) {
-    throw new CedanaError({
-      reason: "INVALID_ARGUMENT",
-      message: `the checkpoint is of type ${type}, not ${asked.type}`,
-      hint: `restore it with: cedana restore ${type}`,
-    });
-  }
-  if (asked === undefined || container !== undefined) return;
-  throw new CedanaError({
-    reason: "INVALID_ARGUMENT",
-    message: "the checkpoint is of a process, not of a container",
-    hint: "restore it with: cedana restore process",
-  });
-}
-
 /** Whoever stumbles over an image of a folder that is still being verified waits for what that says of it. */
 async function legible<T>(images: Images, work: () => T | Promise<T>): Promise<T> {
   try {
@@ -238,15 +222,6 @@ function foregroundOutput({ output }: RestoreOptions): JobOutput {
 /** A log of our own choosing for a job that never came to be. */
 function removeNewLog({ output: asked }: RestoreOptions, { job }: RestoreSource, made: JobOutput): void {
   if (job === undefined && asked === undefined && made.kind === "log") rmSync(made.path, { force: true });
-}
-
-function terminalOf(
-  { terminal, container: asked }: RestoreOptions,
-  { tty, container }: Manifest,
-): SupervisorSpec["terminal"] {
-  if (asked?.consoleSocket !== undefined) return undefined;
-  if (tty === null) return container?.console ? (terminal ?? defaultTerminal) : undefined;
-  return terminal ?? { rows: tty.rows, cols: tty.cols };
 }
 
 function record(

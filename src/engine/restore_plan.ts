@@ -4,13 +4,13 @@ import type { Manifest } from "../archive/manifest.ts";
 import { CedanaError } from "../errors.ts";
 import { generateJobId } from "../jobs/names.ts";
 import type { CheckpointRecord, JobOutput, JobRecord } from "../jobs/types.ts";
-import type { Replaced } from "../supervisor/spec.ts";
+import type { Replaced, SupervisorSpec } from "../supervisor/spec.ts";
 import type { Identity } from "../system/caller.ts";
 import { findJob, isPrivileged } from "./access.ts";
 import type { OutputChoice, RestoreOptions } from "./api.ts";
 import { findCheckpoint } from "./checkpoints.ts";
 import type { EngineContext } from "./context.ts";
-import { chooseOutput } from "./run.ts";
+import { chooseOutput, defaultTerminal } from "./run.ts";
 import { copyOf, stagedImages } from "./store_checkpoint.ts";
 import { viewJob } from "./view.ts";
 
@@ -108,4 +108,37 @@ export function replacedStdio(manifest: Manifest, asked: OutputChoice | undefine
     if (asked !== undefined) return [{ fd, key }];
     return [{ fd, key, file: { path, flags: (flags | O_CREAT) & ~(O_EXCL | O_TRUNC) } }];
   });
+}
+
+/** What was asked for must be what the checkpoint is of. */
+export function checkKind({ container: asked, criu }: RestoreOptions, { container, type }: Manifest): void {
+  if (container !== undefined && criu.leaveStopped) {
+    throw new CedanaError({
+      reason: "NOT_SUPPORTED",
+      message: "--leave-stopped is not supported by runc, which lets a restored container run",
+      hint: `freeze it afterwards with: cedana freeze ${type} ID`,
+    });
+  }
+  if (container !== undefined && asked?.type !== undefined && asked.type !== type) {
+    throw new CedanaError({
+      reason: "INVALID_ARGUMENT",
+      message: `the checkpoint is of type ${type}, not ${asked.type}`,
+      hint: `restore it with: cedana restore ${type}`,
+    });
+  }
+  if (asked === undefined || container !== undefined) return;
+  throw new CedanaError({
+    reason: "INVALID_ARGUMENT",
+    message: "the checkpoint is of a process, not of a container",
+    hint: "restore it with: cedana restore process",
+  });
+}
+
+export function terminalOf(
+  { terminal, container: asked }: RestoreOptions,
+  { tty, container }: Manifest,
+): SupervisorSpec["terminal"] {
+  if (asked?.consoleSocket !== undefined) return undefined;
+  if (tty === null) return container?.console ? (terminal ?? defaultTerminal) : undefined;
+  return terminal ?? { rows: tty.rows, cols: tty.cols };
 }

@@ -9,7 +9,6 @@ import type { PartialCheckpoint } from "../jobs/store.ts";
 import { ownIdentity } from "../system/caller.ts";
 import { actAs } from "../system/identity.ts";
 import { bootId, readStat } from "../system/proc.ts";
-import { adopt } from "./adopt.ts";
 import type { EngineContext } from "./context.ts";
 import { resumeChecksums } from "./dump_archive.ts";
 import { storeInBackground } from "./store_checkpoint.ts";
@@ -25,8 +24,7 @@ export interface StartReport {
   removed: string[];
 }
 
-export async function cleanUp(context: EngineContext): Promise<StartReport> {
-  await adopt(context);
+export function cleanUp(context: EngineContext): StartReport {
   const { store, host } = context;
   const views = store.listJobs({ host }).map((job) => viewJob(context, job));
   removeStaleWorkFolders(context);

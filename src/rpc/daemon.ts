@@ -1,6 +1,7 @@
 /** The daemon: the engine behind a socket, from its start to its drained end. */
 import { defaultAddress } from "../config/load.ts";
 import type { Config } from "../config/schema.ts";
+import { adopt } from "../engine/adopt.ts";
 import { createContext, type EngineContext, leaveRunDir } from "../engine/context.ts";
 import { createEngine } from "../engine/engine.ts";
 import { cleanUp } from "../engine/startup.ts";
@@ -26,13 +27,14 @@ export async function startDaemon(config: Config): Promise<number> {
   using _only = lockDatabase(store.path);
   const context = createContext(config, store, (what, error) => log.warn(`${what}: ${messageOf(error)}`));
   using _runDir = { [Symbol.dispose]: () => leaveRunDir(context) };
+  await adopt(context);
   const server = await serve({
     engine: loggedEngine(createEngine(context), log),
     listen: listenOf(config),
     log,
   });
   log.info(`${versionLine()}, pid ${process.pid}, database ${store.path}`);
-  await reportStart(context, log);
+  reportStart(context, log);
   log.info(`listening on ${server.address}`);
   context.supervisors.prepare();
   const signal = await stop;
@@ -45,8 +47,8 @@ export async function startDaemon(config: Config): Promise<number> {
   return 0;
 }
 
-async function reportStart(context: EngineContext, log: RpcLog): Promise<void> {
-  const { running, ended, removed } = await cleanUp(context);
+function reportStart(context: EngineContext, log: RpcLog): void {
+  const { running, ended, removed } = cleanUp(context);
   log.info(`${running} jobs running, ${ended} halted`);
   for (const path of removed) log.info(`removed ${path}, which a dump that died had left`);
 }
