@@ -41,6 +41,8 @@ export interface ManifestContainer {
   descriptors: string[];
   /** It has a terminal that came to somebody over a console socket. */
   console: boolean;
+  /** Where cgroups of version 1 are mounted in it that are its own. */
+  groups?: string[];
   containerd?: ManifestContainerd;
   /** runc: its config.json, where it could be read. */
   spec?: string;
@@ -206,6 +208,7 @@ function parseContainer(fields: Fields): ManifestContainer {
     bundle: fields.string("bundle"),
     descriptors: fields.strings("descriptors", 3),
     console: fields.boolean("console"),
+    ...(fields.has("groups") && { groups: fields.strings("groups", 64) }),
     ...(fields.has("spec") && { spec: fields.string("spec", MANIFEST_LIMIT) }),
     ...(fields.has("layer") && { layer: fields.oneOf("layer", layers) }),
     ...(fields.has("containerd") && { containerd: parseContainerd(fields.object("containerd")) }),

@@ -43,17 +43,21 @@ export async function runc(args: string[], what: string): Promise<void> {
   throw new CedanaError({ reason: "RUNTIME_FAILED", message: `runc cannot ${what}: ${why}` });
 }
 
-/** A CRIU that was killed while it stopped the container leaves its cgroup frozen; one that was paused stays so. */
-export function thaw(container: RuncContainer): void {
-  if (container.status !== "paused") letRun(container);
+/** A CRIU that was killed while it held a paused container leaves it thawed. */
+export function pauseAgain(container: RuncContainer): void {
+  if (container.status === "paused") freezeCgroup(container, true);
 }
 
-export function letRun({ cgroupPaths }: RuncContainer): void {
+export function letRun(container: RuncContainer): void {
+  freezeCgroup(container, false);
+}
+
+function freezeCgroup({ cgroupPaths }: RuncContainer, still: boolean): void {
   const old = cgroupPaths.get("freezer");
   const unified = cgroupPaths.get("");
   try {
-    if (old) writeFileSync(`${old}/freezer.state`, "THAWED");
-    else if (unified) writeFileSync(`${unified}/cgroup.freeze`, "0");
+    if (old) writeFileSync(`${old}/freezer.state`, still ? "FROZEN" : "THAWED");
+    else if (unified) writeFileSync(`${unified}/cgroup.freeze`, still ? "1" : "0");
   } catch (error) {
     // The container has ended.
     if (errnoOf(error) !== "ENOENT" && errnoOf(error) !== "ENODEV") throw error;

@@ -3,14 +3,18 @@
  * container's. The user's own is never written to.
  */
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { join, resolve } from "node:path";
+import { basename, join, resolve } from "node:path";
 import type { VerdictPaths } from "../criu/verdict.ts";
 import { CedanaError } from "../errors.ts";
+import { cgroupMounts } from "../runc/cgroup_mounts.ts";
+import type { Spec } from "../runc/spec.ts";
 import { isObject, type Json, listIn, objectIn, parseObject, textIn, textsIn } from "../system/json.ts";
 import { withLoopback, withVerdict } from "./container_hooks.ts";
 
 /** CRIU reads the file of this annotation after what runc tells it, and so in its place (runc, handleCriuConfigurationFile). */
 const annotation = "org.criu.config";
+/** By its name one of ours is known, which a restore before this one has left. */
+const configName = "criu-restore.conf";
 
 /**
  * For a container that shares a cgroup namespace: CRIU is run in that namespace (`enter`), so runc is told of none to join,
@@ -19,16 +23,35 @@ const annotation = "org.criu.config";
  */
 export function bundleWithoutCgroup(bundle: string, folder: string): string {
   const spec = readBundle(bundle);
+  const namespaces = spec.linux.namespaces.map(withoutPath);
+  const changed = { ...spec, linux: { ...spec.linux, namespaces } };
+  return writeBundle(folder, withCriuConfig(changed, folder, ["manage-cgroups=ignore"]));
+}
+
+/** The same bundle, with lines of CRIU's configuration. */
+export function bundleConfigured(bundle: string, folder: string, lines: string[]): string {
+  return lines.length === 0 ? bundle : writeBundle(folder, withCriuConfig(readBundle(bundle), folder, lines));
+}
+
+/** After those that it has of its own; in a file in the job's folder. The same object where there are none. */
+export function withCriuConfig(spec: Json, folder: string, lines: string[]): Json {
+  if (lines.length === 0) return spec;
+  const path = join(folder, configName);
   const annotations = objectIn(spec, "annotations");
   const own = textIn(annotations, annotation);
-  const asked = own === undefined ? [] : [readFileSync(own, "utf8")];
-  const config = criuConfig(folder, [...asked, "manage-cgroups=ignore"]);
-  const namespaces = spec.linux.namespaces.map(withoutPath);
-  return writeBundle(folder, {
-    ...spec,
-    linux: { ...spec.linux, namespaces },
-    annotations: { ...annotations, [annotation]: config },
-  });
+  const asked = own === undefined || basename(own) === configName ? [] : [readFileSync(own, "utf8")];
+  writeFileSync(path, `${[...asked, ...lines].join("\n")}\n`, { mode: 0o600 });
+  return { ...spec, annotations: { ...annotations, [annotation]: path } };
+}
+
+/**
+ * Lines by which the container's mounts of cgroups show its own group (runc/cgroup_mounts.ts). None for a path that would be
+ * more than one word there.
+ */
+export function cgroupLines(spec: Spec, id: string, groups: string[] = []): string[] {
+  return cgroupMounts(spec, id, groups)
+    .map(({ path, source }) => `external mnt[${path}]:${source}`)
+    .filter((line) => !/\s/.test(line.replace(" ", "")));
 }
 
 /** The same bundle, with the hooks that a restore needs; as it is where those are none. */
@@ -86,17 +109,16 @@ function readBundle(bundle: string) {
 
 /** With absolute paths, so that it means the same in another folder. */
 function absolute(bundle: string, spec: Json | undefined) {
-  const { root, linux } = spec ?? {};
-  if (isObject(root) && isObject(linux) && Array.isArray(linux.namespaces)) {
-    const namespaces: unknown[] = linux.namespaces;
-    return {
-      ...spec,
-      root: { ...root, path: resolve(bundle, String(root.path)) },
-      mounts: listIn(spec ?? {}, "mounts").map((mount) => absoluteMount(bundle, mount)),
-      linux: { ...linux, namespaces },
-    };
-  }
-  throw new CedanaError({ reason: "PATH_NOT_USABLE", message: `${bundle} is no bundle` });
+  if (spec === undefined)
+    throw new CedanaError({ reason: "PATH_NOT_USABLE", message: `${bundle} is no bundle` });
+  const linux = objectIn(spec, "linux");
+  const root = objectIn(spec, "root");
+  return {
+    ...spec,
+    root: { ...root, path: resolve(bundle, textIn(root, "path") ?? "") },
+    mounts: listIn(spec, "mounts").map((mount) => absoluteMount(bundle, mount)),
+    linux: { ...linux, namespaces: listIn(linux, "namespaces") },
+  };
 }
 
 /** runc takes the source of a bind mount from the bundle's folder. */
@@ -111,13 +133,6 @@ function writeBundle(folder: string, spec: Json): string {
   mkdirSync(made, { recursive: true, mode: 0o700 });
   writeFileSync(join(made, "config.json"), JSON.stringify(spec), { mode: 0o600 });
   return made;
-}
-
-/** A file of CRIU's configuration in the job's folder. */
-export function criuConfig(folder: string, lines: string[]): string {
-  const path = join(folder, "criu.conf");
-  writeFileSync(path, `${lines.join("\n")}\n`, { mode: 0o600 });
-  return path;
 }
 
 function withoutPath(namespace: unknown): unknown {

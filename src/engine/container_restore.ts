@@ -10,7 +10,13 @@ import type { NamespaceType } from "../runc/namespaces.ts";
 import { readSpec, type Spec, specName } from "../runc/spec.ts";
 import type { ContainerStart } from "../supervisor/spec.ts";
 import type { RestoreOptions } from "./api.ts";
-import { bundleJoining, bundleWithHooks, bundleWithoutCgroup } from "./container_bundle.ts";
+import {
+  bundleConfigured,
+  bundleJoining,
+  bundleWithHooks,
+  bundleWithoutCgroup,
+  cgroupLines,
+} from "./container_bundle.ts";
 import { prepareImages, unreadInput } from "./container_images.ts";
 import { aroundLayer, unpackBundle, withRootfs } from "./container_rootfs.ts";
 import { claimPlace, containerStart, writeCriu } from "./container_start.ts";
@@ -103,7 +109,10 @@ export function restoreContainerStart(
   // runc has CRIU join all others, and knows nothing of this one.
   const cgroup = joins(spec, "cgroup");
   const networked = bundleWithHooks(bundle, folder, verdict);
-  const used = cgroup === undefined ? networked : bundleWithoutCgroup(networked, folder);
+  const used =
+    cgroup === undefined
+      ? bundleConfigured(networked, folder, cgroupLines(spec, container.id, manifest.container?.groups))
+      : bundleWithoutCgroup(networked, folder);
   const place = { ...container, bundle: used };
   prepareImages(images, manifest);
   const command = [

@@ -20,7 +20,7 @@ import { isObject, type Json, listIn, objectIn, parseObject } from "../system/js
 import { cleanEnvironment } from "../system/self.ts";
 import { quoted } from "../system/shell.ts";
 import type { RestoreOptions } from "./api.ts";
-import { criuConfig, joining } from "./container_bundle.ts";
+import { cgroupLines, joining, withCriuConfig } from "./container_bundle.ts";
 import { withLoopback } from "./container_hooks.ts";
 import { prepareImages, unreadInput } from "./container_images.ts";
 import { withSharedMounts, writeCriu } from "./container_start.ts";
@@ -67,9 +67,7 @@ export async function claimContainerd({
     namespace: asked?.namespace ?? before?.namespace ?? known.namespace,
   });
   const id = asked?.id ?? job?.container?.id ?? was.id;
-  const lines = configLines(criu);
-  const config = lines.length === 0 ? undefined : criuConfig(folder, lines);
-  const change = { config, netns: asked?.netns };
+  const change = { id, folder, groups: was.groups, lines: configLines(criu), netns: asked?.netns };
   using containerd = await open(place);
   const there = await findStopped(containerd, id, asked?.image);
   if (there !== undefined) {
@@ -144,19 +142,24 @@ function configLines({ tcpEstablished, fileLocks, shellJob }: RestoreOptions["cr
   ];
 }
 
+interface SpecChange {
+  id: string;
+  folder: string;
+  groups: string[] | undefined;
+  /** Of CRIU's configuration. */
+  lines: string[];
+  netns: string | undefined;
+}
+
 /** The same object where nothing is to be changed. */
-function changedSpec(
-  spec: Json,
-  { config, netns }: { config: string | undefined; netns: string | undefined },
-): Json {
+function changedSpec(spec: Json, { id, folder, groups, lines, netns }: SpecChange): Json {
   const linux = objectIn(spec, "linux");
   const joined = withLoopback(
     netns === undefined
       ? spec
       : { ...spec, linux: { ...linux, namespaces: joining(listIn(linux, "namespaces"), netns) } },
   );
-  if (config === undefined) return joined;
-  return { ...joined, annotations: { ...objectIn(spec, "annotations"), "org.criu.config": config } };
+  return withCriuConfig(joined, folder, [...lines, ...cgroupLines(parsedSpec(joined, id), id, groups)]);
 }
 
 /** Under another id the cgroup is another one. */

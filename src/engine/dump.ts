@@ -20,7 +20,7 @@ import { controlSupervisor } from "../supervisor/client.ts";
 import { readStat } from "../system/proc.ts";
 import { type FoundTarget, findTarget, findTree } from "./access.ts";
 import type { Dumped, DumpOptions } from "./api.ts";
-import { forgetDumped, thaw } from "./container_after.ts";
+import { forgetDumped, pauseAgain } from "./container_after.ts";
 import { packRootfs, withLayer } from "./container_rootfs.ts";
 import { manifestOf, recordOf } from "./containerd.ts";
 import { type EngineContext, socketPath } from "./context.ts";
@@ -236,12 +236,13 @@ async function dumpTree<T>({ stat, container }: FoundTarget, work: () => Promise
   try {
     return await work();
   } catch (error) {
-    if (container !== undefined) thaw(container);
+    if (container !== undefined) pauseAgain(container);
     if (!(error instanceof CriuFailure)) throw error;
     const { reason, why, hint, details } = error.explanation;
-    const running = readStat(stat.pid)?.startTime === stat.startTime ? "; it runs on" : "";
+    const isThere = readStat(stat.pid)?.startTime === stat.startTime;
+    const after = !isThere ? "" : container?.status === "paused" ? "; it stays paused" : "; it runs on";
     const what = container === undefined ? `process ${stat.pid} (${stat.comm})` : `container ${container.id}`;
-    const message = `cannot dump ${what}: ${why}${running}`;
+    const message = `cannot dump ${what}: ${why}${after}`;
     throw new CedanaError({ reason, message, hint, details, cause: error });
   }
 }

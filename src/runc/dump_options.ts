@@ -4,7 +4,7 @@
  * console is an external mount, namespaces that are shared with others are entered, and what runs is not frozen by its cgroup.
  */
 import { readlinkSync, statSync } from "node:fs";
-import { isAbsolute, join } from "node:path";
+import { basename, isAbsolute, join } from "node:path";
 import { CedanaError } from "../errors.ts";
 import { type Mount, readMounts } from "../system/mounts.ts";
 import { readLink } from "../system/proc.ts";
@@ -28,6 +28,8 @@ export interface ContainerDump {
   enter: string[];
   /** It has a terminal that came to somebody over a console socket. */
   console: boolean;
+  /** Where cgroups of version 1 are mounted that are its own (cgroup_mounts.ts). */
+  groups: string[];
   /** Ids of the mounts that are the container's own. */
   mounts: Set<number>;
   /** CRIU would cut others off that share the network. */
@@ -42,12 +44,14 @@ export function dumpOptionsOf(container: RuncContainer): ContainerDump {
   const console = mounts.some(({ path, type }) => path === consolePath && type === "devpts");
   const joined = (type: string) =>
     container.namespaces.find((each) => each.type === type && each.path !== "");
+  const cgroups = cgroupMounts(container, mounts);
+  const ownGroups = new Set([...cgroupPaths.values()].map((path) => basename(path)));
   const entered = (["ipc", "uts", "cgroup"] as const).filter((type) => joined(type) !== undefined);
   return {
     root: rootfs,
     external: [
       ...bindMounts(container),
-      ...cgroupMounts(container, mounts),
+      ...cgroups.map(({ path }) => `mnt[${path}]:${path}`),
       ...maskedFiles(container),
       ...container.devices.map((path) => `mnt[${path}]:${path}`),
       ...(joined("network") ? [`net[${namespaceOf(pid, "network")}]:extRootNetNS`] : []),
@@ -62,6 +66,7 @@ export function dumpOptionsOf(container: RuncContainer): ContainerDump {
         ? []
         : ["nsenter", ...entered.map((type) => `--${type}=/proc/${pid}/ns/${procName(type)}`), "--"],
     console,
+    groups: cgroups.filter(({ root }) => ownGroups.has(basename(root))).map(({ path }) => path),
     mounts: new Set(mounts.map(({ id }) => id)),
     sharesNetwork: joined("network") !== undefined,
     sharesIpc: joined("ipc") !== undefined,
@@ -76,12 +81,12 @@ function bindMounts({ mounts, pid }: RuncContainer): string[] {
 }
 
 /** With cgroups of version 1 and no cgroup namespace, each controller is a bind mount of runc's making. */
-function cgroupMounts({ mounts, namespaces }: RuncContainer, seen: Mount[]): string[] {
+function cgroupMounts({ mounts, namespaces }: RuncContainer, seen: Mount[]): Mount[] {
   if (namespaces.some(({ type }) => type === "cgroup")) return [];
   const places = mounts.filter(({ type }) => type === "cgroup").map(({ destination }) => destination);
-  return seen
-    .filter(({ path, type }) => type === "cgroup" && places.some((place) => path.startsWith(`${place}/`)))
-    .map(({ path }) => `mnt[${path}]:${path}`);
+  return seen.filter(
+    ({ path, type }) => type === "cgroup" && places.some((place) => path.startsWith(`${place}/`)),
+  );
 }
 
 /** Masked files are bind mounts of /dev/null; masked folders are file systems of their own, which CRIU dumps. */

@@ -5,6 +5,8 @@ export interface Mount {
   id: number;
   /** Where it is, in the process's own root. */
   path: string;
+  /** Of the file system, what is mounted there. */
+  root: string;
   /** Type of the file system. */
   type: string;
   /** Of the file system. */
@@ -17,8 +19,9 @@ export function readMounts(pid: number): Mount[] {
     .split("\n")
     .flatMap((line) => {
       const [front = "", back = ""] = line.split(" - ");
-      const [id, , , , path] = front.split(" ");
-      return path === undefined ? [] : [{ id: Number(id), path: unescaped(path), ...fileSystem(back) }];
+      const [id, , , root = "/", path] = front.split(" ");
+      if (path === undefined) return [];
+      return [{ id: Number(id), path: unescaped(path), root: unescaped(root), ...fileSystem(back) }];
     });
 }
 

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { closeSync, mkdirSync, openSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { join } from "node:path";
 import { listContainers } from "../../src/runc/containers.ts";
+import { readMounts } from "../../src/system/mounts.ts";
 import { startClient, startInTerminal, until } from "./client.ts";
 import { criuOf } from "./criu.ts";
 import { startTestDaemon, type TestDaemon } from "./daemon.ts";
@@ -264,6 +265,23 @@ describe("a dump that breaks in the middle leaves the container running", () => 
     expect(statusOf(id)).toBe("running");
   });
 
+  test("CRIU is killed, and one that was paused stays so", async () => {
+    const { id, bundle } = await started("killed-paused");
+    await runc.exec(["pause", id]);
+    const count = bundle.count();
+    const dump = daemon.cli(["dump", "runc", id, ...root(), "--name", "killed-paused"]);
+    const criu = await criuAt(id);
+    await Bun.sleep(40);
+    process.kill(criu, "SIGKILL");
+    const { code, stderr } = await dump;
+    expect(code).toBe(1);
+    expect(stderr).toContain("CRIU was ended by SIGKILL; it stays paused");
+    expect(statusOf(id)).toBe("paused");
+    await runc.exec(["resume", id]);
+    await bundle.goesOn();
+    expect(bundle.count()).toBeGreaterThan(count);
+  });
+
   test("the daemon is killed", async () => {
     const { id, bundle } = await started("survivor");
     const dump = daemon.cli(["dump", "runc", id, ...root(), "--name", "survivor"]);
@@ -359,6 +377,30 @@ describe("what cannot be done is said in one line, and the container runs on", (
     expect(await daemon.refuse("restore", "runc", "--path", plain, ...root())).toContain("of a process");
   });
 });
+
+test.each([[undefined], ["/cedana-test-own"]])(
+  "sees its own cgroups where %p is their path",
+  async (path) => {
+    const mount = {
+      destination: "/sys/fs/cgroup",
+      type: "cgroup",
+      source: "cgroup",
+      options: ["ro", "nosuid"],
+    };
+    const cgroupsPath = path && `${path}-${process.pid}`;
+    const { id, bundle } = await started(`groups-${path ? "at" : "by-id"}`, { mounts: [mount], cgroupsPath });
+    const groups = () =>
+      readMounts(listContainers(runc.root).containers.find((each) => each.id === id)?.pid ?? 0)
+        .filter(({ type }) => type.startsWith("cgroup"))
+        .map(({ path, root }) => `${path} ${root}`);
+    const before = groups();
+    expect(before).not.toEqual([]);
+    const checkpoint = await dumped("runc", id, ...root());
+    await daemon.succeed("restore", "runc", "--path", checkpoint, ...root());
+    await bundle.goesOn();
+    expect(groups()).toEqual(before);
+  },
+);
 
 describe("namespaces that are shared with a pod", () => {
   const types = ["network", "pid", "ipc", "uts", "cgroup"] as const;

@@ -32,6 +32,7 @@ function beforeDump(pid: number, { container, tcpEstablished }: DumpAsked = {}):
         bundle: container.bundle,
         descriptors: container.externalDescriptors,
         console: dump.console,
+        ...(dump.groups.length > 0 && { groups: dump.groups }),
       },
       criu: {
         container: {
