@@ -4,6 +4,7 @@ import { existsSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { startClient, startInTerminal, until } from "./client.ts";
 import { startContainerd, type TestContainerd } from "./containerd/server.ts";
+import { criuOf } from "./criu.ts";
 import { startTestDaemon, type TestDaemon } from "./daemon.ts";
 
 let daemon: TestDaemon;
@@ -132,6 +133,30 @@ describe("a job of our own", () => {
     });
     await until("nothing is left of it", async () => !(await containers()).includes("lasting"));
   });
+
+  test.each([
+    ["left running", ["--leave-running"]],
+    ["ended", []],
+  ])(
+    "a containerd that is killed in the middle of a dump changes nothing: the job is %s",
+    async (what, flags) => {
+      const jid = `mid-${flags.length}`;
+      await run(jid);
+      await goesOn(jid);
+      const { pid } = JSON.parse(await daemon.succeed("job", "inspect", jid, "--format", "json"));
+      const dumping = dumped("job", jid, ...flags);
+      await until("CRIU is at work", () => criuOf(pid) !== undefined);
+      await server.restart();
+      await dumping;
+      if (what === "ended") {
+        expect(await taskOf(jid)).toBeUndefined();
+        await daemon.succeed("restore", "job", jid);
+      }
+      await goesOn(jid);
+      await daemon.succeed("job", "kill", jid);
+      await until("nothing is left of it", async () => !(await containers()).includes(jid));
+    },
+  );
 
   test("a folder is as good as an image", async () => {
     const rootfs = join(server.dir, "rootfs");

@@ -1,6 +1,6 @@
 /** What a runc container has written goes with its checkpoint, and bundles come as tars. Needs root, runc, CRIU, GNU tar. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, statSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { listContainers } from "../../src/runc/containers.ts";
 import { readMounts } from "../../src/system/mounts.ts";
@@ -201,4 +201,35 @@ test.each([
   } finally {
     await Bun.$`umount ${bundle.path}`;
   }
+});
+
+test("a bundle whose files are others than they were is told, and is good again when they are back", async () => {
+  const bundle = runc.bundle("differs", {
+    args: [
+      ...["sh", "-c"],
+      "echo ab > /tmp/log; exec 3</tmp/log; while :; do i=$((i + 1)); echo $i > /shared/count; sleep 0.05; done",
+    ],
+  });
+  const id = runc.id("differs");
+  await runc.exec(["run", "--detach", "--bundle", bundle.path, id]);
+  await until("it counts", () => bundle.count() > 0);
+  const path = await dumped("runc", id, ...root());
+  const file = join(bundle.path, "rootfs/tmp/log");
+  const restore = ["restore", "runc", "--path", path, ...root()];
+  for (const [damage, why] of [
+    [
+      () => writeFileSync(file, "longer\n"),
+      "file /tmp/log is now 7 bytes long, and was 3 when the checkpoint was taken",
+    ],
+    [() => rmSync(file), "file /tmp/log is missing"],
+  ] as const) {
+    damage();
+    expect(await daemon.refuse(...restore)).toContain(
+      `cannot restore container ${id}: ${why}\nhint: put the file back`,
+    );
+    expect(statusOf(id)).toBeUndefined();
+  }
+  writeFileSync(file, "ab\n");
+  await daemon.succeed(...restore);
+  await bundle.goesOn();
 });
