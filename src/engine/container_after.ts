@@ -2,6 +2,7 @@
 import { writeFileSync } from "node:fs";
 import { CedanaError, errnoOf } from "../errors.ts";
 import { type RuncContainer, readContainer } from "../runc/containers.ts";
+import { dockerPlaces, readDockerContainer } from "../runc/docker.ts";
 import type { Owner } from "../runc/owner.ts";
 import { locateRunc } from "../runc/program.ts";
 import { readStat } from "../system/proc.ts";
@@ -18,7 +19,8 @@ export async function forgetDumped(container: RuncContainer, owner: Owner): Prom
   const { id, root, init } = container;
   const detached = owner.kind === "detached";
   // containerd has its shim keep what is left of a container until its client asks for it.
-  const isLeft = () => owner.kind !== "shim" && readContainer(root, id) !== undefined;
+  const isLeft = () =>
+    owner.kind === "shim" ? runsForDocker(container) : readContainer(root, id) !== undefined;
   const hasEnded = () => {
     const stat = readStat(init.pid);
     if (stat !== undefined && stat.startTime === init.startTime && stat.state !== "Z") return false;
@@ -27,6 +29,14 @@ export async function forgetDumped(container: RuncContainer, owner: Owner): Prom
   for (let waited = 0; waited < patience && !hasEnded(); waited += 10) await Bun.sleep(10);
   if (!detached || readContainer(root, id)?.status !== "stopped") return;
   await runc(["--root", root, "delete", id], `delete container ${id}`);
+}
+
+/** Docker has not seen its end yet, and would not start it again. */
+function runsForDocker({ id, root, init }: RuncContainer): boolean {
+  const places = dockerPlaces();
+  if (root !== places.runcRoot) return false;
+  const known = readDockerContainer(places, id);
+  return known?.running === true && known.pid === init.pid;
 }
 
 /** Runs runc to its end. Throws RUNTIME_FAILED with what it said. */

@@ -26,7 +26,10 @@ export function rootOf({ root }: Pick<ContainerRef, "root">): string {
   return root ?? defaultRoot({ uid: process.geteuid?.() ?? 0, runtimeDir: process.env.XDG_RUNTIME_DIR });
 }
 
-/** By id, the beginning of one, or the name that Docker knows it by. Throws CONTAINER_NOT_FOUND. */
+/**
+ * By id, the beginning of one, or the name that Docker knows it by. Throws CONTAINER_NOT_FOUND, and JOB_HALTED for one of
+ * Docker's that does not run.
+ */
 export function findRuncContainer(caller: Identity, ref: ContainerRef): RuncContainer {
   checkMayUseContainers(caller);
   const places = dockerPlaces();
@@ -40,7 +43,13 @@ export function findRuncContainer(caller: Identity, ref: ContainerRef): RuncCont
       findDockerContainer(places, ref.id),
     );
     if (named === undefined) throw error;
-    return findContainer({ root: places.runcRoot, id: named.id });
+    const container = readContainer(places.runcRoot, named.id);
+    if (container !== undefined) return container;
+    throw new CedanaError({
+      reason: "JOB_HALTED",
+      message: `Docker's container ${named.name} does not run`,
+      hint: `start it with: docker start ${named.name}`,
+    });
   }
 }
 

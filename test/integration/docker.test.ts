@@ -74,7 +74,10 @@ test("one that was dumped has ended for Docker, which can start it anew; it come
   const id = await docker.run("moved", counting, mounts);
   await goesOn(await pidOf("moved"));
   const path = (await daemon.succeed("dump", "runc", "moved", "--rootfs", "--quiet")).trim();
-  await until("Docker sees its end", async () => (await statusOf("moved")) === "exited");
+  expect(await statusOf("moved")).toBe("exited");
+  expect(await daemon.refuse("dump", "runc", "moved")).toBe(
+    "error: Docker's container moved does not run\nhint: start it with: docker start moved\n",
+  );
   expect((await docker.inspect("moved")).State.ExitCode).toBe(137);
   expect(await daemon.refuse("restore", "runc", "--path", path)).toBe(
     `error: the bundle of container ${id} is not in ${bundleOf(id)} any more\n` +
