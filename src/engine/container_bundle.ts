@@ -77,6 +77,24 @@ export function bundleAgain(
   return writeBundle(folder, { ...spec, root: { ...spec.root, path: rootfs } });
 }
 
+/**
+ * The same bundle for a container of another id, where its cgroup is called by its id: the first, which may be there still,
+ * keeps that to itself.
+ */
+export function bundleRenamed(
+  bundle: string,
+  folder: string,
+  { from, to }: { from: string; to: string },
+): string {
+  const spec = readBundle(bundle);
+  const path = textIn(spec.linux, "cgroupsPath");
+  // A path, or systemd's slice:prefix:name.
+  if (from === to || path === undefined || !(path.endsWith(`/${from}`) || path.endsWith(`:${from}`)))
+    return bundle;
+  const cgroupsPath = path.slice(0, -from.length) + to;
+  return writeBundle(folder, { ...spec, linux: { ...spec.linux, cgroupsPath } });
+}
+
 /** The same bundle with another network namespace in place of the one that it joins. */
 export function bundleJoining(bundle: string, folder: string, netns: string): string {
   const spec = readBundle(bundle);

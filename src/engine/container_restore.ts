@@ -13,6 +13,7 @@ import type { RestoreOptions } from "./api.ts";
 import {
   bundleConfigured,
   bundleJoining,
+  bundleRenamed,
   bundleWithHooks,
   bundleWithoutCgroup,
   cgroupLines,
@@ -70,8 +71,9 @@ export async function restorePlace(
       : asked?.bundle === undefined
         ? await aroundLayer(folder, joined)
         : joined;
+  const renamed = bundleRenamed(used, folder, { from: was.id, to: id });
   const container = { id, root, bundle: given, ...(netns !== undefined && { netns }) };
-  return { container, bundle: used, spec: readSpec(used) };
+  return { container, bundle: renamed, spec: readSpec(renamed) };
 }
 
 function definedOf(asked: RestoreOptions["container"]): Partial<JobContainer> {

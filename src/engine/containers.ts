@@ -1,10 +1,16 @@
 /** Containers as targets: by what people call them, and as the jobs that they are. */
-import { CedanaError } from "../errors.ts";
+import { CedanaError, type Reason } from "../errors.ts";
 import type { JobRecord } from "../jobs/types.ts";
 import { listContainers, type RuncContainer, readContainer } from "../runc/containers.ts";
 import { describeContainer } from "../runc/describe.ts";
-import { dockerPlaces, findDockerContainer } from "../runc/docker.ts";
+import {
+  type DockerContainer,
+  type DockerPlaces,
+  dockerPlaces,
+  findDockerContainer,
+} from "../runc/docker.ts";
 import { findContainer } from "../runc/find.ts";
+import { isContainerId } from "../runc/id.ts";
 import { defaultRoot } from "../runc/roots.ts";
 import type { Identity } from "../system/caller.ts";
 import { unless } from "../system/small_file.ts";
@@ -27,30 +33,39 @@ export function rootOf({ root }: Pick<ContainerRef, "root">): string {
 }
 
 /**
- * By id, the beginning of one, or the name that Docker knows it by. Throws CONTAINER_NOT_FOUND, and JOB_HALTED for one of
- * Docker's that does not run.
+ * By its id, the name that Docker knows it by, or the beginning of an id, in this order. Throws CONTAINER_NOT_FOUND, and
+ * JOB_HALTED for one of Docker's that does not run.
  */
 export function findRuncContainer(caller: Identity, ref: ContainerRef): RuncContainer {
   checkMayUseContainers(caller);
-  const places = dockerPlaces();
+  const { id } = ref;
   const root = rootOf(ref);
+  const exact = isContainerId(id) ? readContainer(root, id) : undefined;
+  if (exact !== undefined) return exact;
+  const places = dockerPlaces();
+  const isDockers = ref.root === undefined || ref.root === places.runcRoot;
+  const inDocker = isDockers ? unless(notDockers, () => findDockerContainer(places, id)) : undefined;
+  if (inDocker?.name === id) return runningIn(places, inDocker);
   try {
-    return findContainer({ root, id: ref.id });
+    return findContainer({ root, id });
   } catch (error) {
     const missing = error instanceof CedanaError && error.reason === "CONTAINER_NOT_FOUND";
-    if (!missing || (ref.root !== undefined && ref.root !== places.runcRoot)) throw error;
-    const named = unless(["CONTAINER_NOT_FOUND", "PATH_NOT_FOUND", "PATH_NOT_USABLE"], () =>
-      findDockerContainer(places, ref.id),
-    );
-    if (named === undefined) throw error;
-    const container = readContainer(places.runcRoot, named.id);
-    if (container !== undefined) return container;
-    throw new CedanaError({
-      reason: "JOB_HALTED",
-      message: `Docker's container ${named.name} does not run`,
-      hint: `start it with: docker start ${named.name}`,
-    });
+    if (!missing || inDocker === undefined) throw error;
+    return runningIn(places, inDocker);
   }
+}
+
+/** No Docker, none of its containers, or several that it could be. */
+const notDockers: Reason[] = ["CONTAINER_NOT_FOUND", "INVALID_ARGUMENT", "PATH_NOT_FOUND", "PATH_NOT_USABLE"];
+
+function runningIn({ runcRoot }: DockerPlaces, { id, name }: DockerContainer): RuncContainer {
+  const container = readContainer(runcRoot, id);
+  if (container !== undefined) return container;
+  throw new CedanaError({
+    reason: "JOB_HALTED",
+    message: `Docker's container ${name} does not run`,
+    hint: `start it with: docker start ${name}`,
+  });
 }
 
 /** The container that a job is, as runc knows it now; undefined when runc knows it no more. */

@@ -90,12 +90,18 @@ test("one that was dumped has ended for Docker, which can start it anew; it come
   const restored = await daemon.succeed("restore", "runc", "--path", path, ...place, "--out", log);
   const [, jid = "", pid] = /job (\S+?),.* PID (\d+)/.exec(restored) ?? [];
   await goesOn(Number(pid));
+  // In a cgroup of its own: Docker's is free for the first.
+  expect(readFileSync(`/proc/${pid}/cgroup`, "utf8")).not.toContain(id);
+  expect(readFileSync(`/proc/${pid}/cgroup`, "utf8")).toContain("/moved-on");
   await until("its log goes on", () => readFileSync(log, "utf8").includes("line"));
   // Only a loopback that is up is in the routing table.
   expect(readFileSync(`/proc/${pid}/net/fib_trie`, "utf8")).toContain("127.0.0.1");
-  await daemon.succeed("job", "kill", jid);
   await docker.act("moved", "start");
   await goesOn(await pidOf("moved"));
+  await goesOn(Number(pid));
+  const { containers } = JSON.parse(await daemon.succeed("query", "runc", "moved", "--format", "json"));
+  expect(containers).toMatchObject([{ container: { id } }]);
+  await daemon.succeed("job", "kill", jid);
   await docker.remove("moved");
 });
 
