@@ -38,6 +38,8 @@ export interface ClaimedContainer {
   rootfs: Mount[];
   /** Nothing of the restore is left. */
   undo(): Promise<void>;
+  /** Takes out of its specification what only the restore needed, once the task is there. */
+  settle(): Promise<void>;
 }
 
 interface Claim {
@@ -67,31 +69,37 @@ export async function claimContainerd({
     namespace: asked?.namespace ?? before?.namespace ?? known.namespace,
   });
   const id = asked?.id ?? job?.container?.id ?? was.id;
-  const change = { id, folder, groups: was.groups, lines: configLines(criu), netns: asked?.netns };
+  const needs = { id, folder, groups: was.groups, lines: configLines(criu) };
   using containerd = await open(place);
   const there = await findStopped(containerd, id, asked?.image);
   if (there !== undefined) {
     const { spec, labels } = there;
     const own = jobLabelOf(there) !== undefined;
-    const changed = changedSpec(spec, change);
+    const lasting = joiningSpec(spec, asked?.netns);
+    const changed = restoringSpec(lasting, needs);
     const parsed = parsedSpec(changed, id);
     const { snapshotter, snapshotKey: key } = there;
     const rootfs = key === "" ? [] : await snapshotMounts(containerd, { snapshotter, key });
-    await updateContainer(containerd, { id, spec: changed, labels: own ? labelsOf(jid) : {} });
+    const ours = own ? labelsOf(jid) : {};
+    await updateContainer(containerd, { id, spec: changed, labels: ours });
     const undo = () => respec(place, { id, spec, labels });
-    return { container: jobContainer(place, there), record: there, rootfs, spec: parsed, own, undo };
+    const settle = () => respec(place, { id, spec: lasting, labels: ours });
+    return { container: jobContainer(place, there), record: there, rootfs, spec: parsed, own, undo, settle };
   }
   const isSame = id === was.id && place.namespace === known.namespace;
-  const spec = changedSpec(specFor(known, isSame ? undefined : `/${place.namespace}/${id}`), change);
+  const lasting = joiningSpec(specFor(known, isSame ? undefined : `/${place.namespace}/${id}`), asked?.netns);
+  const spec = restoringSpec(lasting, needs);
   const parsed = parsedSpec(spec, id);
+  const labels = labelsOf(jid);
   const { record, rootfs } = await makeContainer(containerd, {
     ...{ id, image: asked?.image ?? known.image, runtime: known.runtime || RUNC },
     snapshotter: asked?.snapshotter ?? (known.snapshotter || undefined),
-    labels: { ...known.labels, ...labelsOf(jid) },
+    labels: { ...known.labels, ...labels },
     spec: () => spec,
   });
   const undo = () => unmakeContainer(place, id);
-  return { container: jobContainer(place, record), record, rootfs, spec: parsed, own: true, undo };
+  const settle = () => respec(place, { id, spec: lasting, labels });
+  return { container: jobContainer(place, record), record, rootfs, spec: parsed, own: true, undo, settle };
 }
 
 function parsedSpec(spec: Json, id: string): Spec {
@@ -125,12 +133,13 @@ async function findStopped(
   return container;
 }
 
+/** One that is gone by then is no error. */
 async function respec(
   place: ContainerdPlace,
   change: { id: string; spec: Json; labels: Record<string, string> },
 ): Promise<void> {
   using containerd = await open(place);
-  await updateContainer(containerd, change);
+  if ((await findContainer(containerd, change.id)) !== undefined) await updateContainer(containerd, change);
 }
 
 /** CRIU's options that the shim has no words for. */
@@ -142,24 +151,24 @@ function configLines({ tcpEstablished, fileLocks, shellJob }: RestoreOptions["cr
   ];
 }
 
-interface SpecChange {
+function joiningSpec(spec: Json, netns: string | undefined): Json {
+  if (netns === undefined) return spec;
+  const linux = objectIn(spec, "linux");
+  return { ...spec, linux: { ...linux, namespaces: joining(listIn(linux, "namespaces"), netns) } };
+}
+
+interface RestoreNeeds {
   id: string;
   folder: string;
   groups: string[] | undefined;
   /** Of CRIU's configuration. */
   lines: string[];
-  netns: string | undefined;
 }
 
-/** The same object where nothing is to be changed. */
-function changedSpec(spec: Json, { id, folder, groups, lines, netns }: SpecChange): Json {
-  const linux = objectIn(spec, "linux");
-  const joined = withLoopback(
-    netns === undefined
-      ? spec
-      : { ...spec, linux: { ...linux, namespaces: joining(listIn(linux, "namespaces"), netns) } },
-  );
-  return withCriuConfig(joined, folder, [...lines, ...cgroupLines(parsedSpec(joined, id), id, groups)]);
+/** As its task is restored. The same object where that needs nothing. */
+function restoringSpec(spec: Json, { id, folder, groups, lines }: RestoreNeeds): Json {
+  const own = cgroupLines(parsedSpec(spec, id), id, groups);
+  return withCriuConfig(withLoopback(spec), folder, [...lines, ...own]);
 }
 
 /** Under another id the cgroup is another one. */

@@ -166,6 +166,7 @@ export async function restore(
         await waitForSupervisor(context, { jid: source.jid, process: tree });
       },
     );
+    if (claim !== undefined) context.background.add(`container ${claim.container.id}`, () => claim.settle());
     const job = await step("record", () =>
       record(context, source, {
         manifest,

@@ -106,6 +106,10 @@ describe("a job of our own", () => {
     const { pid } = JSON.parse(await daemon.succeed("job", "inspect", "mine", "--format", "json"));
     // Only a loopback that is up is in the routing table.
     expect(readFileSync(`/proc/${pid}/net/fib_trie`, "utf8")).toContain("127.0.0.1");
+    await until("what the restore needed is out of its specification", async () => {
+      const { Spec } = JSON.parse(await server.ctr("containers", "info", "mine"));
+      return Spec.hooks === undefined && Spec.annotations === undefined;
+    });
     await goesOn("mine");
     const log = join("/var/log", "cedana-output-mine.log");
     const lines = () => readFileSync(log, "utf8").split("\n").length;

@@ -7,6 +7,7 @@ import { processTree, readStatus } from "../../src/system/proc.ts";
 import { until } from "./client.ts";
 import { startTestDaemon, type TestDaemon } from "./daemon.ts";
 import { flip } from "./damage.ts";
+import { countOn } from "./runc/bundle.ts";
 import { type Runc, startRunc } from "./runc/runc.ts";
 
 let daemon: TestDaemon;
@@ -28,7 +29,7 @@ test("processes that come and go all the time are stopped, and go on", async () 
   const bundle = runc.bundle("churning", {
     args: [
       ...["sh", "-c"],
-      "while :; do true & (sleep 0.01 &) & (ls / >/dev/null; true &) & wait; i=$((i + 1)); echo $i > /shared/count; done",
+      `while :; do true & (sleep 0.01 &) & (ls / >/dev/null; true &) & wait; ${countOn()}; done`,
     ],
   });
   const id = runc.id("churning");
@@ -51,7 +52,7 @@ test("processes that come and go all the time are stopped, and go on", async () 
 test("a large one is verified while it is restored, and never runs when it is damaged", async () => {
   const mib = 80;
   // What tail keeps until it knows the end, which is when its input ends: the count begins as it reads on.
-  const hoard = `(/bin/busybox head -c ${mib}m /dev/urandom; while :; do i=$((i + 1)); echo $i > /shared/count; sleep 0.05; done) | /bin/busybox tail -c ${mib}m`;
+  const hoard = `(/bin/busybox head -c ${mib}m /dev/urandom; while :; do ${countOn()}; sleep 0.05; done) | /bin/busybox tail -c ${mib}m`;
   const bundle = runc.bundle("large", { args: ["sh", "-c", hoard] });
   const id = runc.id("large");
   await runc.exec(["run", "--detach", "--bundle", bundle.path, id]);

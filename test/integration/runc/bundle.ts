@@ -34,11 +34,17 @@ export interface SpecMountJson {
   options?: string[];
 }
 
+/**
+ * Counts on in a file, by a command of the shell's: over what was there, at one length, so that it is never another file, nor
+ * shorter, whenever it is dumped.
+ */
+export const countOn = (file = `${sharedPath}/count`) => `i=$((i + 1)); printf '%-20d\\n' $i 1<>${file}`;
+
 /** Says hello for ever, and counts in a file so that a test sees it go on. */
-export const countingArgs = (file = `${sharedPath}/count`) => [
+export const countingArgs = (file?: string) => [
   "sh",
   "-c",
-  `i=0; while :; do i=$((i + 1)); echo "hello $i"; echo $i > ${file}.new; mv ${file}.new ${file}; sleep 0.05; done`,
+  `i=0; while :; do ${countOn(file)}; echo "hello $i"; sleep 0.05; done`,
 ];
 
 export interface Bundle {
