@@ -5,7 +5,6 @@
  *
  * Nothing here writes to the checkpoint: it is whole whatever happens.
  */
-import { rmSync } from "node:fs";
 import type { Manifest } from "../archive/manifest.ts";
 import { optionsFromJson } from "../criu/override.ts";
 import { CedanaError } from "../errors.ts";
@@ -30,10 +29,12 @@ import { restoreProcessStart } from "./process_restore.ts";
 import {
   checkKind,
   findSource,
+  foregroundOutput,
   holdLocalCopy,
   outputOf,
   ownerOf,
   type RestoreSource,
+  removeNewLog,
   terminalOf,
 } from "./restore_plan.ts";
 import { checkCredentials, checkOwner, rightsOf } from "./restore_rights.ts";
@@ -212,17 +213,6 @@ async function vouched<T>(images: Images, work: () => Promise<T>): Promise<T> {
 
 function isCancelled(error: unknown): boolean {
   return error instanceof CedanaError && error.reason === "CANCELLED";
-}
-
-function foregroundOutput({ output }: RestoreOptions): JobOutput {
-  return output?.kind === "log" && output.path !== undefined
-    ? { kind: "log", path: output.path }
-    : { kind: "none" };
-}
-
-/** A log of our own choosing for a job that never came to be. */
-function removeNewLog({ output: asked }: RestoreOptions, { job }: RestoreSource, made: JobOutput): void {
-  if (job === undefined && asked === undefined && made.kind === "log") rmSync(made.path, { force: true });
 }
 
 function record(

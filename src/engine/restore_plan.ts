@@ -1,5 +1,5 @@
 /** What a restore is going to do: which checkpoint, as which job, with which output. */
-import { constants } from "node:fs";
+import { constants, rmSync } from "node:fs";
 import type { Manifest } from "../archive/manifest.ts";
 import { CedanaError } from "../errors.ts";
 import { generateJobId } from "../jobs/names.ts";
@@ -141,4 +141,19 @@ export function terminalOf(
   if (asked?.consoleSocket !== undefined) return undefined;
   if (tty === null) return container?.console ? (terminal ?? defaultTerminal) : undefined;
   return terminal ?? { rows: tty.rows, cols: tty.cols };
+}
+
+export function foregroundOutput({ output }: RestoreOptions): JobOutput {
+  return output?.kind === "log" && output.path !== undefined
+    ? { kind: "log", path: output.path }
+    : { kind: "none" };
+}
+
+/** A log of our own choosing for a job that never came to be. */
+export function removeNewLog(
+  { output: asked }: RestoreOptions,
+  { job }: RestoreSource,
+  made: JobOutput,
+): void {
+  if (job === undefined && asked === undefined && made.kind === "log") rmSync(made.path, { force: true });
 }
