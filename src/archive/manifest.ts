@@ -46,6 +46,8 @@ export interface ManifestContainer {
   containerd?: ManifestContainerd;
   /** runc: its config.json, where it could be read. */
   spec?: string;
+  /** runc: the path of its cgroup that runc was given, where it was given one; under another id not that of its config.json. */
+  cgroupsPath?: string;
   /** runc: what of its root file system is among the files (`dump --rootfs`). */
   layer?: (typeof layers)[number];
 }
@@ -210,6 +212,7 @@ function parseContainer(fields: Fields): ManifestContainer {
     console: fields.boolean("console"),
     ...(fields.has("groups") && { groups: fields.strings("groups", 64) }),
     ...(fields.has("spec") && { spec: fields.string("spec", MANIFEST_LIMIT) }),
+    ...(fields.has("cgroupsPath") && { cgroupsPath: fields.string("cgroupsPath") }),
     ...(fields.has("layer") && { layer: fields.oneOf("layer", layers) }),
     ...(fields.has("containerd") && { containerd: parseContainerd(fields.object("containerd")) }),
   };

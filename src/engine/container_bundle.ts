@@ -71,27 +71,30 @@ export function bundleAround(bundle: string, folder: string, rootfs: string): st
 /** A bundle that is gone, by its config.json, around another root file system. `was`: where it was. */
 export function bundleAgain(
   config: string,
-  { was, folder, rootfs }: { was: string; folder: string; rootfs: string },
+  { was, folder, rootfs, cgroupsPath }: { was: string; folder: string; rootfs: string; cgroupsPath?: string },
 ): string {
   const spec = absolute(was, parseObject(config));
-  return writeBundle(folder, { ...spec, root: { ...spec.root, path: rootfs } });
+  const linux = { ...spec.linux, ...(cgroupsPath && { cgroupsPath }) };
+  return writeBundle(folder, { ...spec, linux, root: { ...spec.root, path: rootfs } });
 }
 
 /**
  * The same bundle for a container of another id, where its cgroup is called by its id: the first, which may be there still,
- * keeps that to itself.
+ * keeps that to itself. `was`: the cgroup of the one that was dumped, where that is not the bundle's.
  */
 export function bundleRenamed(
   bundle: string,
   folder: string,
-  { from, to }: { from: string; to: string },
+  { from, to, was }: { from: string; to: string; was: string | undefined },
 ): string {
   const spec = readBundle(bundle);
-  const path = textIn(spec.linux, "cgroupsPath");
+  const own = textIn(spec.linux, "cgroupsPath");
+  const path = was ?? own;
+  if (path === undefined) return bundle;
   // A path, or systemd's slice:prefix:name.
-  if (from === to || path === undefined || !(path.endsWith(`/${from}`) || path.endsWith(`:${from}`)))
-    return bundle;
-  const cgroupsPath = path.slice(0, -from.length) + to;
+  const isCalled = path.endsWith(`/${from}`) || path.endsWith(`:${from}`);
+  const cgroupsPath = isCalled ? path.slice(0, -from.length) + to : path;
+  if (cgroupsPath === own) return bundle;
   return writeBundle(folder, { ...spec, linux: { ...spec.linux, cgroupsPath } });
 }
 

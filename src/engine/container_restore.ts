@@ -71,7 +71,10 @@ export async function restorePlace(
       : asked?.bundle === undefined
         ? await aroundLayer(folder, joined)
         : joined;
-  const renamed = bundleRenamed(used, folder, { from: was.id, to: id });
+  const renamed = bundleRenamed(used, folder, {
+    ...{ from: was.id, to: id },
+    was: asked?.bundle === undefined ? was.cgroupsPath : undefined,
+  });
   const container = { id, root, bundle: given, ...(netns !== undefined && { netns }) };
   return { container, bundle: renamed, spec: readSpec(renamed) };
 }

@@ -145,7 +145,8 @@ export async function unpackBundle(
       hint: "name a bundle with --bundle that has one",
     });
   }
-  return bundleAgain(was.spec, { was: was.bundle, folder: place, rootfs });
+  const { cgroupsPath } = was;
+  return bundleAgain(was.spec, { was: was.bundle, folder: place, rootfs, cgroupsPath });
 }
 
 async function host(command: string[], what: string): Promise<void> {

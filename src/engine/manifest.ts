@@ -16,6 +16,7 @@ import type { ControlState } from "../supervisor/spec.ts";
 import type { Identity } from "../system/caller.ts";
 import { cpuFeatures } from "../system/cpu.ts";
 import { actAs } from "../system/identity.ts";
+import { objectIn, parseObject, textIn } from "../system/json.ts";
 import { type ProcStat, readCredentials } from "../system/proc.ts";
 import { readIfThere } from "../system/small_file.ts";
 import type { EngineContext } from "./context.ts";
@@ -103,8 +104,11 @@ export function describeDump(
 
 function containerIn(container: ManifestContainer, job: JobRecord | undefined): ManifestContainer {
   const bundle = job?.container?.bundle ?? container.bundle;
-  const spec = container.containerd || bundle === "" ? "" : readIfThere(join(bundle, specName));
-  return { ...container, bundle, ...(spec !== "" && { spec }) };
+  if (container.containerd || bundle === "") return { ...container, bundle };
+  const spec = readIfThere(join(bundle, specName));
+  const given = parseObject(readIfThere(join(container.bundle, specName))) ?? {};
+  const cgroupsPath = textIn(objectIn(given, "linux"), "cgroupsPath");
+  return { ...container, bundle, ...(spec !== "" && { spec }), ...(cgroupsPath && { cgroupsPath }) };
 }
 
 /** Whose the tree is. */

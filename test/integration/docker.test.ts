@@ -99,6 +99,13 @@ test("one that was dumped has ended for Docker, which can start it anew; it come
   await docker.act("moved", "start");
   await goesOn(await pidOf("moved"));
   await goesOn(Number(pid));
+  // And again, when it is dumped once more.
+  await daemon.succeed("dump", "job", jid);
+  await daemon.succeed("restore", "job", jid);
+  const again = JSON.parse(await daemon.succeed("job", "inspect", jid, "--format", "json")).pid;
+  expect(readFileSync(`/proc/${again}/cgroup`, "utf8")).not.toContain(id);
+  expect(readFileSync(`/proc/${again}/cgroup`, "utf8")).toContain("/moved-on");
+  await goesOn(again);
   const { containers } = JSON.parse(await daemon.succeed("query", "runc", "moved", "--format", "json"));
   expect(containers).toMatchObject([{ container: { id } }]);
   await daemon.succeed("job", "kill", jid);
