@@ -91,9 +91,11 @@ export function describeContainers(
     ref.id === "" ? listContainers(rootOf(ref)).containers : [findRuncContainer(caller, ref)],
   );
   const docker = dockerPlaces();
-  return found.map((container) => ({
-    ...describeContainer(container, docker),
-    type: "runc" as const,
-    jid: jobOfContainer(context, container)?.jid ?? "",
-  }));
+  return found.map((container) => {
+    const job = jobOfContainer(context, container);
+    // A job knows the bundle that it was made of, even where runc was given a changed one.
+    const { bundle } = job?.container ?? container;
+    const described = describeContainer({ ...container, bundle }, docker);
+    return { ...described, type: "runc" as const, jid: job?.jid ?? "" };
+  });
 }
