@@ -12,7 +12,7 @@ import { forgetContainer } from "./containerd_make.ts";
 import { containerOf } from "./containers.ts";
 import type { EngineContext } from "./context.ts";
 import { killTree } from "./kill_tree.ts";
-import { defaultLog, removeDefaultLog } from "./log.ts";
+import { forgetDefaultLog } from "./log.ts";
 import { waitForSupervisor } from "./supervisor_gone.ts";
 import { viewJob } from "./view.ts";
 
@@ -116,9 +116,10 @@ export async function deleteJobs(
     for (const checkpoint of taken) await removeCheckpointOf(context, caller, checkpoint);
     if (job.container?.containerd !== undefined) await forgetContainer(job.container, jid);
     context.store.deleteJob(jid);
-    if (job.container !== undefined) await dropRootfs(jobFolder(context.store.path, jid));
+    const folder = jobFolder(context.store.path, jid);
+    if (job.container !== undefined) await dropRootfs(folder);
+    forgetDefaultLog(folder, job);
     removeJobFolder(context.store.path, jid);
-    if (job.output.kind === "log" && job.output.path === defaultLog(jid)) removeDefaultLog(jid);
   }
   return views.map(({ jid }) => jid);
 }

@@ -1,13 +1,40 @@
 /** The log of a job that has no place of its own choosing. */
-import { chownSync, closeSync, constants, lstatSync, openSync, rmSync } from "node:fs";
+import {
+  chownSync,
+  closeSync,
+  constants,
+  existsSync,
+  lstatSync,
+  openSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { join } from "node:path";
 import { CedanaError, errnoOf, messageOf } from "../errors.ts";
+import type { JobOutput, JobRecord } from "../jobs/types.ts";
 import type { Identity } from "../system/caller.ts";
 
 export function defaultLog(jid: string): string {
   return `/var/log/cedana-output-${jid}.log`;
 }
 
-/** Undoes `createDefaultLog`, for a job that did not start or is forgotten. */
+function formerLog(folder: string): string {
+  return join(folder, "former-log");
+}
+
+/** For a job whose output goes elsewhere from now on: its default log stays until the job is forgotten. `folder`: its own. */
+export function noteFormerLog(folder: string, { jid, output }: JobRecord, next: JobOutput): void {
+  const isDefault = (each: JobOutput) => each.kind === "log" && each.path === defaultLog(jid);
+  if (isDefault(output) && !isDefault(next)) writeFileSync(formerLog(folder), "", { mode: 0o600 });
+}
+
+/** Of a job that is forgotten; its folder must still be there. */
+export function forgetDefaultLog(folder: string, { jid, output }: Pick<JobRecord, "jid" | "output">): void {
+  const isOwn = output.kind === "log" && output.path === defaultLog(jid);
+  if (isOwn || existsSync(formerLog(folder))) removeDefaultLog(jid);
+}
+
+/** Undoes `createDefaultLog`, for a job that did not start. */
 export function removeDefaultLog(jid: string): void {
   rmSync(defaultLog(jid), { force: true });
 }

@@ -24,6 +24,7 @@ import { type EngineContext, socketPath } from "./context.ts";
 import { restoreIdentity } from "./criu_identity.ts";
 import { type Images, openImages } from "./images.ts";
 import { killTree } from "./kill_tree.ts";
+import { noteFormerLog } from "./log.ts";
 import { waitForNamespacePids, waitForPids } from "./pids.ts";
 import { restoreProcessStart } from "./process_restore.ts";
 import {
@@ -111,6 +112,7 @@ export async function restore(
         removeJobFolder(context.store.path, source.jid);
       },
     );
+    if (source.job !== undefined) noteFormerLog(folder, source.job, output);
     const { containerd, layer } = container ?? {};
     // containerd keeps the container's hooks, and a layer is unpacked before there are any.
     if (containerd !== undefined || layer !== undefined) await step("verify", () => images.verified);

@@ -179,6 +179,22 @@ test("a process whose output somebody else read gets a log", async () => {
   rmSync(file);
 });
 
+test("the default log of a job that goes on without one stays until the job is forgotten", async () => {
+  const jid = `former-${process.pid}`;
+  const file = `/var/log/cedana-output-${jid}.log`;
+  await daemon.succeed("run", "process", "--jid", jid, "--", "sh", "-c", "echo begun; sleep 1000");
+  await until("it has logged", () => readFileSync(file, "utf8") === "begun\n");
+  for (const how of ["--attachable", "--attachable"]) {
+    await daemon.succeed("dump", "job", jid);
+    await daemon.succeed("restore", "job", jid, how);
+  }
+  expect(readFileSync(file, "utf8")).toBe("begun\n");
+  await daemon.succeed("job", "kill", jid);
+  await until("it is halted", async () => (await inspectJob(daemon, jid)).status === "halted");
+  await daemon.succeed("job", "delete", jid);
+  expect(existsSync(file)).toBe(false);
+});
+
 test("the same checkpoint is restored once, and the pid's holder is named", async () => {
   const victim = await startVictim(daemon, counting);
   const path = await dumpTo(daemon, ["process", String(victim.pid), "--dir", victim.dir]);
