@@ -35,7 +35,10 @@ export function withLoopback(spec: Json): Json {
 /** Fails where nobody is there to say that the images are good. */
 const verdict = `echo x >"$CEDANA_REACHED" && read -r answer <"$CEDANA_VERDICT" && [ "$answer" = y ]`;
 
-export function withVerdict(spec: Json, { reached, answer }: VerdictPaths): Json {
+/** The same object where they are verified already. */
+export function withVerdict(spec: Json, paths: VerdictPaths | undefined): Json {
+  if (paths === undefined) return spec;
+  const { reached, answer } = paths;
   return withHook(spec, verdict, [`CEDANA_REACHED=${reached}`, `CEDANA_VERDICT=${answer}`]);
 }
 

@@ -7,19 +7,23 @@ import type { VerdictPaths } from "../criu/verdict.ts";
 import { CedanaError } from "../errors.ts";
 import type { JobContainer, JobRecord } from "../jobs/types.ts";
 import type { NamespaceType } from "../runc/namespaces.ts";
-import { readSpec, type Spec, specName } from "../runc/spec.ts";
+import { parseSpec, type Spec, specName } from "../runc/spec.ts";
 import type { ContainerStart } from "../supervisor/spec.ts";
+import { type Json, objectIn, textIn } from "../system/json.ts";
 import type { RestoreOptions } from "./api.ts";
 import {
-  bundleConfigured,
-  bundleJoining,
-  bundleRenamed,
-  bundleWithHooks,
-  bundleWithoutCgroup,
+  around,
   cgroupLines,
+  inOwnCgroup,
+  joining,
+  readBundle,
+  withCriuConfig,
+  withoutCgroup,
+  writeBundle,
 } from "./container_bundle.ts";
+import { withLoopback, withVerdict } from "./container_hooks.ts";
 import { prepareImages, unreadInput } from "./container_images.ts";
-import { aroundLayer, unpackBundle, withRootfs } from "./container_rootfs.ts";
+import { layerOver, unpackBundle, unpackLayer } from "./container_rootfs.ts";
 import { claimPlace, containerStart, writeCriu } from "./container_start.ts";
 import { checkMayUseContainers } from "./containers.ts";
 import type { EngineContext } from "./context.ts";
@@ -27,8 +31,10 @@ import { replacedStdio } from "./restore_plan.ts";
 
 export interface RestorePlace {
   container: JobContainer;
-  /** What runc is given: the container's own, or one that was made of it. */
-  bundle: string;
+  /** The config.json of its bundle, and as the container is restored: the same object where nothing is changed. */
+  own: Json;
+  config: Json;
+  /** Of the latter. */
   spec: Spec;
 }
 
@@ -64,19 +70,20 @@ export async function restorePlace(
     : bundle;
   await claimPlace({ id, root, bundle: given }, job?.container);
   const netns = asked?.netns ?? job?.container?.netns;
-  const joined = netns === undefined ? given : bundleJoining(given, folder, netns);
-  const used =
+  const isOwn = asked?.bundle === undefined;
+  const own = readBundle(given);
+  const called = { from: was.id, to: id, ...(isOwn && was.cgroupsPath && { was: was.cgroupsPath }) };
+  const joined = inOwnCgroup(joining(own, netns), called);
+  const lower = textIn(objectIn(own, "root"), "path") ?? "";
+  const rootfs =
     was.layer !== undefined
-      ? await withRootfs({ folder, bundle: joined, signal }, images, was.layer)
-      : asked?.bundle === undefined
-        ? await aroundLayer(folder, joined)
-        : joined;
-  const renamed = bundleRenamed(used, folder, {
-    ...{ from: was.id, to: id },
-    was: asked?.bundle === undefined ? was.cgroupsPath : undefined,
-  });
+      ? await unpackLayer({ folder, lower, signal }, images, was.layer)
+      : isOwn
+        ? await layerOver(folder, lower)
+        : lower;
+  const config = rootfs === lower ? joined : around(joined, rootfs);
   const container = { id, root, bundle: given, ...(netns !== undefined && { netns }) };
-  return { container, bundle: renamed, spec: readSpec(renamed) };
+  return { container, own, config, spec: parseSpec(config, { bundle: given, path: join(given, specName) }) };
 }
 
 function definedOf(asked: RestoreOptions["container"]): Partial<JobContainer> {
@@ -103,7 +110,7 @@ export function restoreContainerStart(
   {
     jid,
     folder,
-    place: { container, bundle, spec },
+    place: { container, own, config, spec },
     manifest,
     criu,
     images,
@@ -113,12 +120,12 @@ export function restoreContainerStart(
 ): Promise<ContainerStart> {
   // runc has CRIU join all others, and knows nothing of this one.
   const cgroup = joins(spec, "cgroup");
-  const networked = bundleWithHooks(bundle, folder, verdict);
+  const hooked = withVerdict(withLoopback(config), verdict);
   const used =
     cgroup === undefined
-      ? bundleConfigured(networked, folder, cgroupLines(spec, container.id, manifest.container?.groups))
-      : bundleWithoutCgroup(networked, folder);
-  const place = { ...container, bundle: used };
+      ? withCriuConfig(hooked, folder, cgroupLines(spec, container.id, manifest.container?.groups))
+      : withoutCgroup(hooked, folder);
+  const place = used === own ? container : { ...container, bundle: writeBundle(folder, used) };
   prepareImages(images, manifest);
   const command = [
     ...(cgroup === undefined ? [] : ["nsenter", `--cgroup=${cgroup}`, "--"]),

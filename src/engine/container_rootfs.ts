@@ -15,7 +15,7 @@ import type { RuncContainer } from "../runc/containers.ts";
 import { specName } from "../runc/spec.ts";
 import type { TreeFacts } from "../runtimes/runtime.ts";
 import { readMounts } from "../system/mounts.ts";
-import { bundleAgain, bundleAround, rootOf } from "./container_bundle.ts";
+import { around, inOwnCgroup, specAgain, writeBundle } from "./container_bundle.ts";
 import { packTree, unpackTree } from "./host_tar.ts";
 
 /** Among the images. */
@@ -54,9 +54,12 @@ interface Made {
   signal?: AbortSignal;
 }
 
-/** Resolves with the bundle to restore from. `images`: where the packed layer is. On failure nothing of it stays. */
-export async function withRootfs(
-  { folder, bundle, signal }: Made,
+/**
+ * Lays a checkpoint's layer over the root file system `lower`, or puts it in its place; resolves with where that is. `images`:
+ * where the packed layer is. On failure nothing of it stays.
+ */
+export async function unpackLayer(
+  { folder, lower, signal }: { folder: string; lower: string; signal?: AbortSignal },
   images: string,
   layer: Layer,
 ): Promise<string> {
@@ -66,21 +69,21 @@ export async function withRootfs(
     mkdirSync(place, { mode: 0o700 });
     await unpackTree(join(images, ROOTFS), upper, signal);
     if (layer === "overlay") for (const path of [work, merged]) mkdirSync(path, { mode: 0o700 });
-    return await aroundLayer(folder, bundle);
+    return await layerOver(folder, lower);
   } catch (error) {
     await releaseRootfs(folder);
     throw error;
   }
 }
 
-/** The bundle with what a restore of the job has laid over it; as it is where there is nothing. */
-export async function aroundLayer(folder: string, bundle: string): Promise<string> {
+/** Where what a restore of the job has laid over `lower` is; `lower` itself where that is nothing. */
+export async function layerOver(folder: string, lower: string): Promise<string> {
   const { upper, merged } = layerIn(folder);
-  if (!existsSync(upper)) return bundle;
-  if (!existsSync(merged)) return bundleAround(bundle, folder, upper);
+  if (!existsSync(upper)) return lower;
+  if (!existsSync(merged)) return upper;
   // It is gone after a reboot.
-  if (!isMounted(merged)) await mountOver(rootOf(bundle), folder);
-  return bundleAround(bundle, folder, merged);
+  if (!isMounted(merged)) await mountOver(lower, folder);
+  return merged;
 }
 
 function layerIn(folder: string) {
@@ -145,8 +148,9 @@ export async function unpackBundle(
       hint: "name a bundle with --bundle that has one",
     });
   }
-  const { cgroupsPath } = was;
-  return bundleAgain(was.spec, { was: was.bundle, folder: place, rootfs, cgroupsPath });
+  const { id, cgroupsPath } = was;
+  const spec = inOwnCgroup(specAgain(was.spec, was.bundle), { from: id, to: id, was: cgroupsPath });
+  return writeBundle(place, around(spec, rootfs));
 }
 
 async function host(command: string[], what: string): Promise<void> {

@@ -16,7 +16,7 @@ import type { ContainerdPlace, JobContainer, JobRecord } from "../jobs/types.ts"
 import { locateRunc } from "../runc/program.ts";
 import { parseSpec, type Spec } from "../runc/spec.ts";
 import type { TaskStart } from "../supervisor/spec.ts";
-import { isObject, type Json, listIn, objectIn, parseObject } from "../system/json.ts";
+import { isObject, type Json, parseObject } from "../system/json.ts";
 import { cleanEnvironment } from "../system/self.ts";
 import { quoted } from "../system/shell.ts";
 import type { RestoreOptions } from "./api.ts";
@@ -75,7 +75,7 @@ export async function claimContainerd({
   if (there !== undefined) {
     const { spec, labels } = there;
     const own = jobLabelOf(there) !== undefined;
-    const lasting = joiningSpec(spec, asked?.netns);
+    const lasting = joining(spec, asked?.netns);
     const changed = restoringSpec(lasting, needs);
     const parsed = parsedSpec(changed, id);
     const { snapshotter, snapshotKey: key } = there;
@@ -87,7 +87,7 @@ export async function claimContainerd({
     return { container: jobContainer(place, there), record: there, rootfs, spec: parsed, own, undo, settle };
   }
   const isSame = id === was.id && place.namespace === known.namespace;
-  const lasting = joiningSpec(specFor(known, isSame ? undefined : `/${place.namespace}/${id}`), asked?.netns);
+  const lasting = joining(specFor(known, isSame ? undefined : `/${place.namespace}/${id}`), asked?.netns);
   const spec = restoringSpec(lasting, needs);
   const parsed = parsedSpec(spec, id);
   const labels = labelsOf(jid);
@@ -149,12 +149,6 @@ function configLines({ tcpEstablished, fileLocks, shellJob }: RestoreOptions["cr
     ...(fileLocks ? ["file-locks"] : []),
     ...(shellJob ? ["shell-job"] : []),
   ];
-}
-
-function joiningSpec(spec: Json, netns: string | undefined): Json {
-  if (netns === undefined) return spec;
-  const linux = objectIn(spec, "linux");
-  return { ...spec, linux: { ...linux, namespaces: joining(listIn(linux, "namespaces"), netns) } };
 }
 
 interface RestoreNeeds {

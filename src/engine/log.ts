@@ -18,20 +18,22 @@ export function defaultLog(jid: string): string {
   return `/var/log/cedana-output-${jid}.log`;
 }
 
+function isDefault(jid: string, output: JobOutput): boolean {
+  return output.kind === "log" && output.path === defaultLog(jid);
+}
+
 function formerLog(folder: string): string {
   return join(folder, "former-log");
 }
 
 /** For a job whose output goes elsewhere from now on: its default log stays until the job is forgotten. `folder`: its own. */
 export function noteFormerLog(folder: string, { jid, output }: JobRecord, next: JobOutput): void {
-  const isDefault = (each: JobOutput) => each.kind === "log" && each.path === defaultLog(jid);
-  if (isDefault(output) && !isDefault(next)) writeFileSync(formerLog(folder), "", { mode: 0o600 });
+  if (isDefault(jid, output) && !isDefault(jid, next)) writeFileSync(formerLog(folder), "", { mode: 0o600 });
 }
 
 /** Of a job that is forgotten; its folder must still be there. */
 export function forgetDefaultLog(folder: string, { jid, output }: Pick<JobRecord, "jid" | "output">): void {
-  const isOwn = output.kind === "log" && output.path === defaultLog(jid);
-  if (isOwn || existsSync(formerLog(folder))) removeDefaultLog(jid);
+  if (isDefault(jid, output) || existsSync(formerLog(folder))) removeDefaultLog(jid);
 }
 
 /** Undoes `createDefaultLog`, for a job that did not start. */

@@ -169,7 +169,6 @@ export async function restore(
         await waitForSupervisor(context, { jid: source.jid, process: tree });
       },
     );
-    if (claim !== undefined) context.background.add(`container ${claim.container.id}`, () => claim.settle());
     const job = await step("record", () =>
       record(context, source, {
         manifest,
@@ -179,6 +178,7 @@ export async function restore(
         container: restored?.container,
       }),
     );
+    if (claim !== undefined) context.background.add(`container ${claim.container.id}`, () => claim.settle());
     return viewJob(context, job);
   });
 }
