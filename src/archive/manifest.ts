@@ -8,6 +8,7 @@ import { CedanaError, messageOf } from "../errors.ts";
 import type { JobOutput } from "../jobs/types.ts";
 import { type Fail, Fields } from "../system/fields.ts";
 import { corrupt } from "./failure.ts";
+import { type ManifestContainer, parseContainer } from "./manifest-container.ts";
 import { FILES_LIMIT, isImageName, MANIFEST, MANIFEST_LIMIT } from "./names.ts";
 import { SHARDS_MAX, SHARDS_MIN, type ShardLayout } from "./shards/names.ts";
 
@@ -17,8 +18,6 @@ export const stdioKinds = ["pipe", "tty", "file", "null", "socket", "other"] as 
 
 /** More than any tree has: one for each pipe to somebody outside of it. */
 export const STDIO_LIMIT = 1024;
-/** containerd bounds a label to 4 KiB, and not how many there are. */
-const LABELS_LIMIT = 1024;
 
 /** One of the first three fds of the root process, or of a descendant that holds a pipe or terminal it has not. */
 export interface ManifestStdio {
@@ -29,41 +28,6 @@ export interface ManifestStdio {
   path?: string;
   /** Open flags (O_APPEND …). */
   flags?: number;
-}
-
-/** The container that was dumped. */
-export interface ManifestContainer {
-  id: string;
-  /** runc's --root. */
-  root: string;
-  bundle: string;
-  /** What init's first three fds were, as `runc restore` wants them in descriptors.json. */
-  descriptors: string[];
-  /** It has a terminal that came to somebody over a console socket. */
-  console: boolean;
-  /** Where cgroups of version 1 are mounted in it that are its own. */
-  groups?: string[];
-  containerd?: ManifestContainerd;
-  /** runc: its config.json, where it could be read. */
-  spec?: string;
-  /** runc: the path of its cgroup that runc was given, where it was given one; under another id not that of its config.json. */
-  cgroupsPath?: string;
-  /** runc: what of its root file system is among the files (`dump --rootfs`). */
-  layer?: (typeof layers)[number];
-}
-
-const layers = ["whole", "overlay"] as const;
-
-/** What containerd must know of a container, to have it again where it has it no more. */
-export interface ManifestContainerd {
-  namespace: string;
-  /** "" for one whose root is a folder. */
-  image: string;
-  snapshotter: string;
-  runtime: string;
-  labels: Record<string, string>;
-  /** OCI's runtime specification, as JSON. */
-  spec: string;
 }
 
 export interface ManifestFile {
@@ -201,32 +165,6 @@ function parseStdio(fields: Fields): ManifestStdio {
 function parseOutput(fields: Fields): JobOutput {
   const kind = fields.oneOf("kind", ["log", "attachable", "none"]);
   return kind === "log" ? { kind, path: fields.string("path") } : { kind };
-}
-
-function parseContainer(fields: Fields): ManifestContainer {
-  return {
-    id: fields.string("id", 255),
-    root: fields.string("root"),
-    bundle: fields.string("bundle"),
-    descriptors: fields.strings("descriptors", 3),
-    console: fields.boolean("console"),
-    ...(fields.has("groups") && { groups: fields.strings("groups", 64) }),
-    ...(fields.has("spec") && { spec: fields.string("spec", MANIFEST_LIMIT) }),
-    ...(fields.has("cgroupsPath") && { cgroupsPath: fields.string("cgroupsPath") }),
-    ...(fields.has("layer") && { layer: fields.oneOf("layer", layers) }),
-    ...(fields.has("containerd") && { containerd: parseContainerd(fields.object("containerd")) }),
-  };
-}
-
-function parseContainerd(fields: Fields): ManifestContainerd {
-  return {
-    namespace: fields.string("namespace", 255),
-    image: fields.string("image"),
-    snapshotter: fields.string("snapshotter", 255),
-    runtime: fields.string("runtime", 255),
-    labels: Object.fromEntries(fields.texts("labels", LABELS_LIMIT)),
-    spec: fields.string("spec", MANIFEST_LIMIT),
-  };
 }
 
 function parseShards(fields: Fields, fail: Fail): ShardLayout {

@@ -1,7 +1,8 @@
 /** restore, of a container: runc makes it anew around what CRIU brings back. */
 import { existsSync, lstatSync } from "node:fs";
 import { join } from "node:path";
-import type { Manifest, ManifestContainer } from "../archive/manifest.ts";
+import type { Manifest } from "../archive/manifest.ts";
+import type { ManifestContainer } from "../archive/manifest-container.ts";
 import { swrkArguments } from "../criu/options.ts";
 import type { VerdictPaths } from "../criu/verdict.ts";
 import { CedanaError } from "../errors.ts";

@@ -9,7 +9,7 @@
 import { existsSync, mkdirSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
-import type { ManifestContainer } from "../archive/manifest.ts";
+import type { ManifestContainer } from "../archive/manifest-container.ts";
 import { CedanaError } from "../errors.ts";
 import type { RuncContainer } from "../runc/containers.ts";
 import { specName } from "../runc/spec.ts";

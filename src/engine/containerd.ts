@@ -1,6 +1,6 @@
 /** containerd's containers as targets: by what people call them, with what runc has of their tasks. */
 import { join } from "node:path";
-import type { ManifestContainerd } from "../archive/manifest.ts";
+import type { ManifestContainerd } from "../archive/manifest-container.ts";
 import {
   connectContainerd,
   DEFAULT_ADDRESS,

@@ -5,7 +5,8 @@
  */
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import type { Manifest, ManifestContainer, ManifestContainerd } from "../archive/manifest.ts";
+import type { Manifest } from "../archive/manifest.ts";
+import type { ManifestContainer, ManifestContainerd } from "../archive/manifest-container.ts";
 import type { Containerd } from "../containerd/connect.ts";
 import { type Container, findContainer, RUNC, updateContainer } from "../containerd/containers.ts";
 import { type Mount, snapshotMounts } from "../containerd/snapshots.ts";

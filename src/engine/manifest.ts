@@ -3,7 +3,8 @@ import { chownSync, closeSync, lchownSync, lstatSync, openSync, readdirSync, wri
 import { machine, release } from "node:os";
 import { join } from "node:path";
 import { listImages } from "../archive/folder.ts";
-import { type Manifest, type ManifestContainer, serializeManifest } from "../archive/manifest.ts";
+import { type Manifest, serializeManifest } from "../archive/manifest.ts";
+import type { ManifestContainer } from "../archive/manifest-container.ts";
 import { MANIFEST } from "../archive/names.ts";
 import type { PartialCheckpoint } from "../archive/partial.ts";
 import type { CriuBinary } from "../criu/locate.ts";

@@ -1,5 +1,6 @@
 /** What a type of job must say of itself. A verb that is left out is answered with "not supported by <type>". */
-import type { ManifestContainer, ManifestContainerd, ManifestStdio } from "../archive/manifest.ts";
+import type { ManifestStdio } from "../archive/manifest.ts";
+import type { ManifestContainer, ManifestContainerd } from "../archive/manifest-container.ts";
 import type { DumpChoices } from "../criu/session.ts";
 import type { RuncContainer } from "../runc/containers.ts";
 

@@ -1,25 +1,15 @@
 /** runc containers that are large, and such as never stand still. Needs root, runc and CRIU. */
-import { afterAll, beforeAll, expect, test } from "bun:test";
+import { expect, test } from "bun:test";
 import { readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { listContainers } from "../../src/runc/containers.ts";
 import { processTree, readStatus } from "../../src/system/proc.ts";
 import { until } from "./client.ts";
-import { startTestDaemon, type TestDaemon } from "./daemon.ts";
 import { flip } from "./damage.ts";
 import { countOn } from "./runc/bundle.ts";
-import { type Runc, startRunc } from "./runc/runc.ts";
+import { runcHost } from "./runc/host.ts";
 
-let daemon: TestDaemon;
-let runc: Runc;
-beforeAll(async () => {
-  daemon = await startTestDaemon();
-  runc = startRunc();
-});
-afterAll(async () => {
-  await daemon.stop();
-  await runc[Symbol.asyncDispose]();
-});
+const { daemon, runc } = await runcHost();
 
 const root = () => ["--root", runc.root];
 const dumped = async (...args: string[]) => (await daemon.succeed("dump", ...args, "--quiet")).trim();

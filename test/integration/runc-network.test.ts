@@ -1,23 +1,15 @@
 /** Containers whose network changes between dump and restore, and terminals that go elsewhere. Needs root, runc, CRIU, ip. */
-import { afterAll, beforeAll, expect, test } from "bun:test";
+import { afterAll, expect, test } from "bun:test";
 import { closeSync, readSync } from "node:fs";
 import { join } from "node:path";
 import { listContainers } from "../../src/runc/containers.ts";
 import { acceptFrom, listenAt, receive } from "../../src/system/unix_socket.ts";
 import { until } from "./client.ts";
-import { startTestDaemon, type TestDaemon } from "./daemon.ts";
-import { type Runc, startRunc } from "./runc/runc.ts";
+import { runcHost } from "./runc/host.ts";
 
-let daemon: TestDaemon;
-let runc: Runc;
+const { daemon, runc } = await runcHost();
 const made: string[] = [];
-beforeAll(async () => {
-  daemon = await startTestDaemon();
-  runc = startRunc();
-});
-afterAll(async () => {
-  await daemon.stop();
-  await runc[Symbol.asyncDispose]();
+afterAll(() => {
   for (const name of made) Bun.spawnSync(["ip", "netns", "delete", name]);
 });
 

@@ -1,23 +1,13 @@
 /** What a runc container has written goes with its checkpoint, and bundles come as tars. Needs root, runc, CRIU, GNU tar. */
-import { afterAll, beforeAll, expect, test } from "bun:test";
+import { expect, test } from "bun:test";
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { listContainers } from "../../src/runc/containers.ts";
 import { readMounts } from "../../src/system/mounts.ts";
 import { until } from "./client.ts";
-import { startTestDaemon, type TestDaemon } from "./daemon.ts";
-import { type Runc, startRunc } from "./runc/runc.ts";
+import { runcHost } from "./runc/host.ts";
 
-let daemon: TestDaemon;
-let runc: Runc;
-beforeAll(async () => {
-  daemon = await startTestDaemon();
-  runc = startRunc();
-});
-afterAll(async () => {
-  await daemon.stop();
-  await runc[Symbol.asyncDispose]();
-});
+const { daemon, runc } = await runcHost();
 
 const root = () => ["--root", runc.root];
 const dumped = async (...args: string[]) => (await daemon.succeed("dump", ...args, "--quiet")).trim();

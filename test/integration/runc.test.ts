@@ -1,25 +1,15 @@
 /** Containers of runc: run, managed, dumped and restored. Needs root, runc and CRIU (npm run setup). */
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import { closeSync, mkdirSync, openSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { join } from "node:path";
 import { listContainers } from "../../src/runc/containers.ts";
 import { readMounts } from "../../src/system/mounts.ts";
 import { startClient, startInTerminal, until } from "./client.ts";
 import { criuOf } from "./criu.ts";
-import { startTestDaemon, type TestDaemon } from "./daemon.ts";
 import type { Bundle, BundleParts } from "./runc/bundle.ts";
-import { type Runc, startRunc } from "./runc/runc.ts";
+import { runcHost } from "./runc/host.ts";
 
-let daemon: TestDaemon;
-let runc: Runc;
-beforeAll(async () => {
-  daemon = await startTestDaemon();
-  runc = startRunc();
-});
-afterAll(async () => {
-  await daemon.stop();
-  await runc[Symbol.asyncDispose]();
-});
+const { daemon, runc } = await runcHost();
 
 const statusOf = (id: string) =>
   listContainers(runc.root).containers.find((container) => container.id === id)?.status;
@@ -37,6 +27,11 @@ const dumped = async (...args: string[]) =>
   (await daemon.succeed("dump", ...args)).trim().split(" ").at(-1) ?? "";
 const root = () => ["--root", runc.root];
 const jidIn = (printed: string) => /job (\S+?),/.exec(printed)?.[1] ?? "";
+
+const runAs = (jid: string, id: string, bundle: Bundle) => [
+  ...["run", "runc", "--bundle", bundle.path, "--id", id],
+  ...[...root(), "--jid", jid],
+];
 
 /** Dumps, which ends it, and restores it under another id; runc knows it, and it counts on. */
 async function roundTrip(id: string, bundle: Bundle, flags: string[] = [], restoreFlags: string[] = []) {
@@ -181,19 +176,7 @@ describe("a job", () => {
     const bundle = runc.bundle("log", { args: ["sh", "-c", "echo out; echo err >&2; exit 7"] });
     const id = runc.id("log");
     const log = join(runc.dir, "job.log");
-    await daemon.succeed(
-      "run",
-      "runc",
-      "--bundle",
-      bundle.path,
-      "--id",
-      id,
-      ...root(),
-      "--jid",
-      "log",
-      "--out",
-      log,
-    );
+    await daemon.succeed(...runAs("log", id, bundle), "--out", log);
     await until("it has ended", async () => / halted /.test(await daemon.succeed("ps")));
     expect(readFileSync(log, "utf8").split("\n").sort().join()).toBe(",err,out");
     await until("runc knows it no more", () => statusOf(id) === undefined);
@@ -205,18 +188,7 @@ describe("a job", () => {
       args: ["sh", "-c", 'read a; echo "<$a>"; read b; echo "<$b>"; exit 3'],
     });
     const id = runc.id("cat");
-    await daemon.succeed(
-      "run",
-      "runc",
-      "--bundle",
-      bundle.path,
-      "--id",
-      id,
-      ...root(),
-      "--jid",
-      "cat",
-      "--attachable",
-    );
+    await daemon.succeed(...runAs("cat", id, bundle), "--attachable");
     await dumped("job", "cat");
     expect(statusOf(id)).toBeUndefined();
     await daemon.succeed("restore", "job", "cat");
@@ -227,8 +199,7 @@ describe("a job", () => {
   test("with a terminal finds another one", async () => {
     const bundle = runc.bundle("tty", { args: ["sh"], terminal: true });
     const id = runc.id("tty");
-    const args = ["--bundle", bundle.path, "--id", id, ...root(), "--jid", "tty"];
-    using run = startInTerminal(daemon, ["run", "runc", ...args, "--attach"]);
+    using run = startInTerminal(daemon, [...runAs("tty", id, bundle), "--attach"]);
     run.write("X=hello; tty\r");
     await until("it answers", () => run.stdout().includes("/dev/pts/0"));
     await dumped("job", "tty");
