@@ -2,6 +2,9 @@
 import { join } from "node:path";
 import { binary, type TestDaemon } from "./daemon.ts";
 
+/** The status of a job that runs: on a busy host one that sleeps may be waiting for its disk just then. */
+export const runningStatus = /^(running|sleep|disk-sleep)$/;
+
 /** Resolves when it holds; throws after a minute. */
 export async function until(what: string, holds: () => boolean | Promise<boolean>): Promise<void> {
   for (const end = Date.now() + 60_000; !(await holds()); ) {
