@@ -2,6 +2,7 @@
 import { closeSync, fsync, ftruncateSync, openSync, rmSync } from "node:fs";
 import { dirname } from "node:path";
 import { promisify } from "node:util";
+import { startWriteback } from "../system/writeback.ts";
 import { fileFailure } from "./failure.ts";
 import { CREATE, readFully } from "./io.ts";
 import { writeRuns } from "./sparse.ts";
@@ -12,9 +13,14 @@ export interface ByteSource {
   readonly size: number;
   /** What errors call it. */
   readonly label: string;
+  /** Of a file of this host, open for as long as the source is. */
+  readonly fd?: number;
   /** Reads into `buffer` from `position`; resolves with the bytes read: fewer than its length only at the end. */
   read(buffer: Buffer, position: number): Promise<number>;
 }
+
+/** Bytes that are written out at once: the disk works while further ones come, and the flush at the end is short. */
+const WRITE_OUT = 16 << 20;
 
 /** Where bytes go, in order; nobody sees them before `commit`. */
 export interface ByteSink {
@@ -32,7 +38,7 @@ export interface ByteSink {
 
 /** Reads the file that is open at `fd`, which stays the caller's. */
 export function fileSource({ fd, size, label }: { fd: number; size: number; label: string }): ByteSource {
-  return { size, label, read: (buffer, position) => readFully(fd, buffer, position) };
+  return { size, label, fd, read: (buffer, position) => readFully(fd, buffer, position) };
 }
 
 /**
@@ -49,16 +55,26 @@ export function fileSink({ path, sync }: { path: string; sync: boolean }): ByteS
     throw failure(error);
   }
   let size = 0;
+  let [written, writtenOut] = [0, 0];
   let open = true;
   let writing: Promise<unknown> = Promise.resolve();
   const close = () => {
     if (open) closeSync(fd);
     open = false;
   };
+  const writeOut = (bytes: number) => {
+    written += bytes;
+    if (!sync || written - writtenOut < WRITE_OUT) return;
+    startWriteback(fd, writtenOut, written - writtenOut);
+    writtenOut = written;
+  };
   const writeAt = (bytes: Uint8Array, position: number) => {
-    const write = writeRuns(fd, bytes, position).catch((error: unknown) => {
-      throw failure(error);
-    });
+    const write = writeRuns(fd, bytes, position).then(
+      () => writeOut(bytes.length),
+      (error: unknown) => {
+        throw failure(error);
+      },
+    );
     // The last one that was begun need not be the last one to end.
     writing = Promise.allSettled([writing, write]);
     return write;
