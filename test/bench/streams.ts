@@ -21,7 +21,12 @@ export const streams: Measure = {
 async function compare(settings: Settings, size: Size, sync: boolean): Promise<Row[]> {
   const peer = await findPeer();
   await using ours = await startOurs({ CEDANA_CHECKPOINT_SYNC: String(sync) });
-  const trip = async () => ({ victim: await startFilled(ours.daemon.dir, size), ours, settle: true });
+  const trip = async () => ({
+    victim: await startFilled(ours.daemon.dir, size),
+    ours,
+    settle: true,
+    warm: size,
+  });
   const taken = await alternate(
     rounds(settings, size.mib > 1024 ? 5 : 9),
     async () => ourRoundTrip(await trip(), { compression: "none", streams: 4 }),

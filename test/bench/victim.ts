@@ -44,13 +44,16 @@ export async function startFilled(dir: string, { mib }: Size): Promise<Victim> {
   return victim(child);
 }
 
+/** MiB that are touched at most. */
+const TOUCHED = 8 << 10;
+
 /**
  * Some virtual machines give free memory back to their host, and then whoever touches it first pays: a store of 1 GiB in
  * memory took 4 s of system time or 1, as another process had just ended or not. Both sides begin with enough of it
- * touched.
+ * touched: so much that the kernel finds no other, wherever it looks.
  */
 export async function warmMemory({ mib }: Size): Promise<void> {
-  await time(["python3", join(import.meta.dir, "touched.py"), String(1.5 * mib)]);
+  await time(["python3", join(import.meta.dir, "touched.py"), String(Math.min(3 * mib, TOUCHED))]);
 }
 
 function start(command: string[]): Bun.Subprocess {
