@@ -20,7 +20,20 @@ export interface Origin {
 export interface OpenImage {
   /** Block `index` (BLOCK bytes, the last one fewer); several at once, in any order. */
   block(index: number): Promise<Block>;
+  /** All blocks where they lie, as they are, in files of this host; undefined where they do not. */
+  extents?(): Promise<PlacedBlock[] | undefined>;
   close(): void;
+}
+
+export interface PlacedBlock {
+  /** Open until the origin is closed; -1: it lies nowhere, and is all zeroes. */
+  fd: number;
+  offset: number;
+  length: number;
+  /** The file, as errors name it. */
+  place: string;
+  /** The XXH3-64 that it must have, where that is known. */
+  digest?: bigint;
 }
 
 export interface Block extends Held {

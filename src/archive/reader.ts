@@ -7,16 +7,22 @@
  * that is bounded for all files together, so no reader can keep another from going on, and memory stays bounded.
  */
 import type { Held } from "./buffers.ts";
-import { BLOCK, type Checksums, TreeHash } from "./checksums.ts";
+import { BLOCK, type Checksums, joinDigests, TreeHash } from "./checksums.ts";
 import { corrupt } from "./failure.ts";
 import type { Manifest, ManifestFile } from "./manifest.ts";
-import type { Block, CheckpointKind, Origin } from "./origin.ts";
+import type { Block, CheckpointKind, Origin, PlacedBlock } from "./origin.ts";
 
 /** Blocks fetched ahead, of one file and of all together: each may take 2 MiB, stored and decoded. */
 const AHEAD = 16;
 const AHEAD_OF_ALL = 24;
 /** Files verified at once. */
 const FILES = 4;
+
+export interface PlacedImage {
+  extents: readonly PlacedBlock[];
+  /** With what was read there. Throws CHECKPOINT_CORRUPT where that is not what was written. */
+  verify(digests: readonly bigint[]): void;
+}
 
 export class ImageReader {
   readonly kind: CheckpointKind;
@@ -103,6 +109,25 @@ export class ImageReader {
       }
       image.close();
     }
+  }
+
+  /**
+   * The blocks of `name` where they lie in files of this host, for whoever reads them there; undefined where they do not lie
+   * there as they are.
+   */
+  async placed(name: string): Promise<PlacedImage | undefined> {
+    const image = await this.#origin.open(this.#fileOf(name));
+    const extents = await image.extents?.();
+    image.close();
+    if (extents === undefined) return undefined;
+    return { extents, verify: (digests) => this.#verifyPlaced(name, extents, digests) };
+  }
+
+  #verifyPlaced(name: string, extents: readonly PlacedBlock[], digests: readonly bigint[]): void {
+    for (const [index, { digest, place }] of extents.entries())
+      if (digest !== undefined && digests[index] !== digest)
+        throw corrupt(this.#origin.label, `${place} does not hold what was written of ${name}`);
+    this.#compare(name, joinDigests(digests));
   }
 
   /**

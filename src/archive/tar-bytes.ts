@@ -10,6 +10,8 @@ import type { SeekTable } from "./seek-table.ts";
 export interface TarBytes {
   /** Bytes of the tar, and what may lie behind its end. */
   readonly size: number;
+  /** Of the file of this host that it is, byte by byte. */
+  readonly fd?: number;
   /** Throws CHECKPOINT_CORRUPT where there are fewer. Whoever holds the range must not write to it. */
   range(position: number, length: number): Promise<Held>;
 }
@@ -18,6 +20,7 @@ export function bareTar(source: ByteSource): TarBytes {
   const pool = new BufferPool();
   return {
     size: source.size,
+    fd: source.fd,
     async range(position, length) {
       const held = pool.take(length);
       try {

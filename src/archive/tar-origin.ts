@@ -122,6 +122,17 @@ async function openMember(image: ImageAt): Promise<OpenImage> {
       }
       return within(held, before, length);
     },
+    async extents() {
+      const { fd } = tar;
+      if (fd === undefined) return undefined;
+      checkHeader(await copyOf(tar, start, RECORD), image);
+      const end = start + RECORD + file.size;
+      checkPadding(await copyOf(tar, end, paddingOf(file.size)), { name: file.name, label });
+      return Array.from({ length: last + 1 }, (_, index) => {
+        const length = Math.min(BLOCK, file.size - index * BLOCK);
+        return { fd, offset: start + RECORD + index * BLOCK, length, place: label };
+      });
+    },
     close: () => {},
   };
 }

@@ -17,15 +17,24 @@ export function pipe(): { read: number; write: number } {
 const F_SETFL = 4;
 const O_NONBLOCK = 0o4000;
 const F_SETPIPE_SZ = 1031;
+const F_GETPIPE_SZ = 1032;
 
 /** Reads and writes of it return at once. */
 export function makeNonBlocking(fd: number): void {
   check("fcntl", libc.fcntl(fd, F_SETFL, O_NONBLOCK));
 }
 
-/** Makes a pipe hold that many bytes, where the kernel lets us: it has a limit for each, and for a user's together. */
-export function growPipe(fd: number, bytes: number): void {
-  libc.fcntl(fd, F_SETPIPE_SZ, bytes);
+/** Makes a pipe hold that many bytes, where the kernel lets us: it has a limit for each, and for a user's together. Returns what it holds. */
+export function growPipe(fd: number, bytes: number): number {
+  const held = libc.fcntl(fd, F_SETPIPE_SZ, bytes);
+  return held >= 0 ? held : check("F_GETPIPE_SZ", libc.fcntl(fd, F_GETPIPE_SZ, 0));
+}
+
+const POSIX_FADV_WILLNEED = 3;
+
+/** Asks for part of a file to be read from disk, and does not wait for it. */
+export function readAhead(fd: number, offset: number, length: number): void {
+  libc.posix_fadvise(fd, BigInt(offset), BigInt(length), POSIX_FADV_WILLNEED);
 }
 
 const FIONREAD = 0x541b;

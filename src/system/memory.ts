@@ -37,21 +37,36 @@ export function readTo(fd: number, address: number, length: number): number | "e
 /** Bytes, "full" when there is no room yet, "broken" when nobody will read them. */
 export type Written = number | "full" | "broken";
 
-/** Writes what is at `address` to a non-blocking descriptor. */
-export function writeFrom(fd: number, address: number, length: number): Written {
+/** A part of memory. */
+export interface Area {
+  address: number;
+  /** Bytes. */
+  length: number;
+}
+
+/** Writes to a non-blocking descriptor. */
+export function writeFrom(fd: number, { address, length }: Area): Written {
   return written(() => libc.write(fd, address, length));
 }
 
 const SPLICE_F_NONBLOCK = 2;
 
-/**
- * The same for a pipe and several places, without a copy: the memory must stay as it is until it was read out of the
- * pipe. In one call, since whoever reads may hold the pipe's lock before a second.
- */
-export function lendFrom(fd: number, places: readonly { address: number; length: number }[]): Written {
+/** The same for a pipe and several areas, without a copy: they must stay as they are until read out of the pipe. */
+export function lendTo(fd: number, areas: readonly Area[]): Written {
   // struct iovec
-  const list = new BigUint64Array(places.flatMap(({ address, length }) => [BigInt(address), BigInt(length)]));
-  return written(() => libc.vmsplice(fd, ptr(list), places.length, SPLICE_F_NONBLOCK));
+  const list = new BigUint64Array(areas.flatMap(({ address, length }) => [BigInt(address), BigInt(length)]));
+  return written(() => libc.vmsplice(fd, ptr(list), areas.length, SPLICE_F_NONBLOCK));
+}
+
+/** Moves at most `length` bytes from one pipe, which has that many, to another, without a copy. */
+export function movePipe(from: number, to: number, length: number): Written {
+  return written(() => libc.splice(from, null, to, null, length, SPLICE_F_NONBLOCK));
+}
+
+/** Puts part of a file into a pipe, without a copy of what is in the page cache; 0 bytes at the file's end. */
+export function spliceFile(file: { fd: number; offset: number; length: number }, pipe: number): Written {
+  const offset = BigInt64Array.of(BigInt(file.offset));
+  return written(() => libc.splice(file.fd, ptr(offset), pipe, null, file.length, SPLICE_F_NONBLOCK));
 }
 
 function written(call: () => number | bigint): Written {

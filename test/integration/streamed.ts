@@ -77,8 +77,10 @@ export class Streamed implements Disposable {
     return capture({ ...options, ...more });
   }
 
-  serve(open: (name: string) => Promise<AsyncIterable<Piece> | undefined>) {
-    return serve({ imagesDir: this.dir, uid: this.#uid, open });
+  /** Each of `names` by what `open` gives. */
+  serve(names: Iterable<string>, open: (name: string) => Promise<AsyncIterable<Piece>>) {
+    const images = new Map([...names].map((name) => [name, undefined]));
+    return serve({ imagesDir: this.dir, uid: this.#uid, images, open });
   }
 
   /** Dumps it to its end and waits until its pids are free. */

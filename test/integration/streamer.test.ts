@@ -34,9 +34,8 @@ describe("a tree with shared memory, pipes with data and files without a name", 
     const counted = victim.count();
     const whole = new Set<string>();
     let released = 0;
-    await using serving = victim.serve(async (name) => {
-      const blocks = images.get(name);
-      if (blocks === undefined) return undefined;
+    await using serving = victim.serve(images.keys(), async (name) => {
+      const blocks = images.get(name) ?? [];
       return (async function* () {
         yield* pieces(blocks, () => released++);
         whole.add(name);
@@ -180,10 +179,10 @@ describe("a restore", () => {
     spoil: (name: string) => "missing" | "cut" | "short" | undefined,
   ) => {
     const counted = victim.count();
-    await using serving = victim.serve(async (name) => {
-      const blocks = images.get(name);
+    const there = [...images.keys()].filter((name) => spoil(name) !== "missing");
+    await using serving = victim.serve(there, async (name) => {
+      const blocks = images.get(name) ?? [];
       const how = spoil(name);
-      if (blocks === undefined || how === "missing") return undefined;
       if (how === "short") return pieces(blocks.slice(0, -1));
       if (how === undefined) return pieces(blocks);
       return (async function* () {

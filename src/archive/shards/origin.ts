@@ -1,9 +1,10 @@
 /** A checkpoint in shards as a set of files: index first, then any block of any file. */
 import { BufferPool, type Held, ROOMY } from "../buffers.ts";
 import { BLOCK } from "../checksums.ts";
+import type { Packed } from "../encode.ts";
 import { corrupt } from "../failure.ts";
 import type { Manifest, ManifestFile } from "../manifest.ts";
-import type { Block, OpenImage, Origin } from "../origin.ts";
+import type { Block, OpenImage, Origin, PlacedBlock } from "../origin.ts";
 import { type OpenSource, readWhole, type SourceFolder } from "../source-folder.ts";
 import { BrokenFrame, decodeHeld } from "../tar-bytes.ts";
 import { ZERO_BLOCK } from "../zeroes.ts";
@@ -76,8 +77,29 @@ function imageOf(set: ShardSet, file: ManifestFile, rows: Buffer): OpenImage {
       if (row.stored === 0) return { bytes: ZERO_BLOCK.subarray(0, length), release: () => {} };
       return storedBlock(set, row, { name: file.name, length });
     },
+    extents: async () => extentsOf(set, file, rows),
     close: () => {},
   };
+}
+
+function extentsOf(
+  { label, layout, shards }: ShardSet,
+  file: ManifestFile,
+  rows: Buffer,
+): PlacedBlock[] | undefined {
+  if (codecOf(layout) !== undefined) return undefined;
+  const names = shardNames(layout);
+  const placed: PlacedBlock[] = [];
+  for (let index = 0; index * ROW < rows.length; index += 1) {
+    const { shard, offset, stored, digest } = readRow(rows, index);
+    const length = Math.min(BLOCK, file.size - index * BLOCK);
+    const source = shards[shard];
+    if (source?.fd === undefined) return undefined;
+    if (stored > 0 && (stored !== length || offset + length > source.size))
+      throw misplacedBlock(label, file.name);
+    placed.push({ fd: stored === 0 ? -1 : source.fd, offset, length, place: names[shard] ?? label, digest });
+  }
+  return placed;
 }
 
 async function storedBlock(
@@ -88,7 +110,7 @@ async function storedBlock(
   const shard = shardNames(layout)[row.shard];
   const source = shards[row.shard];
   if (source === undefined || row.stored > ROOMY || row.offset + row.stored > source.size) {
-    throw corrupt(label, `${INDEX} has a block of ${name} where no shard is`);
+    throw misplacedBlock(label, name);
   }
   const held = pool.take(row.stored);
   let decoded: Held | undefined;
@@ -107,9 +129,18 @@ async function storedBlock(
   }
 }
 
-async function blockOf({ compression }: ShardLayout, stored: Held, length: number): Promise<Held> {
-  if (compression !== "none" && compression !== "tar")
-    return decodeHeld({ format: compression, stored, length });
+function misplacedBlock(label: string, name: string): Error {
+  return corrupt(label, `${INDEX} has a block of ${name} where no shard is`);
+}
+
+/** Undefined where blocks lie there as they are. */
+function codecOf({ compression }: ShardLayout): Packed | undefined {
+  return compression === "none" || compression === "tar" ? undefined : compression;
+}
+
+async function blockOf(layout: ShardLayout, stored: Held, length: number): Promise<Held> {
+  const format = codecOf(layout);
+  if (format !== undefined) return decodeHeld({ format, stored, length });
   if (stored.bytes.length !== length)
     throw new BrokenFrame(`${stored.bytes.length} bytes in place of ${length}`);
   return stored;

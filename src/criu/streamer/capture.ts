@@ -52,7 +52,7 @@ export function capture({ imagesDir, uid, memoryLimit, accept, signal }: Capture
   const inbox = new Inbox<Captured>();
   const names = new Map<number, string>();
   const pool = { address: addressOf(memory), blocks };
-  const thread = startThread<CaptureMessage>("capture", { imagesDir, uid, pool }, receive);
+  const thread = startThread<CaptureMessage>({ verb: "capture", pool }, { imagesDir, uid }, receive);
   const fail = (error: unknown) => {
     inbox.end(error);
     thread.stop();

@@ -11,7 +11,6 @@ import { addressOf, memoryAt, readTo } from "../../system/memory.ts";
 import { poll, type Watch } from "../../system/poll.ts";
 import { receiveOrders } from "./control.ts";
 import { Connection, INVENTORY } from "./protocol.ts";
-import type { Task } from "./thread.ts";
 
 /** The unit of what is handed on: src/archive hashes and compresses in it. */
 export const BLOCK = 1 << 20;
@@ -53,7 +52,7 @@ interface OpenFile {
 export interface CaptureLoopOptions {
   connection: number;
   control: number;
-  pool: Task["pool"];
+  pool: { address: number; blocks: number };
   post(message: CaptureMessage): void;
 }
 

@@ -9,14 +9,16 @@ import { addressOf, readTo } from "../../system/memory.ts";
 export type Order =
   /** capture: a block may be used again; slot -1 is a block outside of the pool. */
   | { order: "release"; slot: number }
-  /** serve: whether the file exists. */
-  | { order: "answer"; file: number; exists: boolean }
+  /** serve: the file that was asked for comes in pieces. */
+  | { order: "pieces"; file: number }
+  /** serve: it lies in files as a table in memory tells (extents.ts). */
+  | { order: "files"; file: number; address: number; count: number }
   /** serve: write these bytes; one piece of a file at a time. */
   | { order: "write"; file: number; address: number; length: number }
   /** serve: there is no more of it. */
   | { order: "end"; file: number };
 
-const orders = ["release", "answer", "write", "end"] as const;
+const orders = ["release", "pieces", "files", "write", "end"] as const;
 const NUMBERS = 4;
 const BYTES = NUMBERS * Float64Array.BYTES_PER_ELEMENT;
 
@@ -26,10 +28,11 @@ function encode(order: Order): Float64Array {
   switch (order.order) {
     case "release":
       return Float64Array.of(kind, order.slot, 0, 0);
-    case "answer":
-      return Float64Array.of(kind, order.file, Number(order.exists), 0);
+    case "files":
+      return Float64Array.of(kind, order.file, order.address, order.count);
     case "write":
       return Float64Array.of(kind, order.file, order.address, order.length);
+    case "pieces":
     case "end":
       return Float64Array.of(kind, order.file, 0, 0);
   }
@@ -39,8 +42,10 @@ function decode([kind = -1, a = 0, b = 0, c = 0]: Float64Array): Order {
   switch (orders[kind]) {
     case "release":
       return { order: "release", slot: a };
-    case "answer":
-      return { order: "answer", file: a, exists: b !== 0 };
+    case "pieces":
+      return { order: "pieces", file: a };
+    case "files":
+      return { order: "files", file: a, address: b, count: c };
     case "write":
       return { order: "write", file: a, address: b, length: c };
     case "end":

@@ -1,6 +1,7 @@
 /** Gives `criu restore --stream` its images. */
 import { CedanaError } from "../../errors.ts";
 import { addressOf } from "../../system/memory.ts";
+import { type Extent, ExtentTable } from "./extents.ts";
 import type { ServeMessage } from "./serve_loop.ts";
 import { type Ending, startThread } from "./thread.ts";
 
@@ -9,11 +10,10 @@ export interface ServeOptions {
   imagesDir: string;
   /** CRIU's user: the socket is given to it, and only its connection is taken. */
   uid: number;
-  /**
-   * The image of that name, undefined when there is none. What it throws fails the restore. It is left early (`return`)
-   * when CRIU closes the image before its end.
-   */
-  open(name: string): Promise<AsyncIterable<Piece> | undefined>;
+  /** Every image there is, with its content where that is at hand: CRIU asks for twenty small ones, one after the other. */
+  images: ReadonlyMap<string, Uint8Array | undefined>;
+  /** The content of another. What it throws fails the restore. It is left early (`return`) when CRIU closes it before its end. */
+  open(name: string): Promise<AsyncIterable<Piece> | InFiles>;
   /** Aborting closes CRIU's pipes, so that its restore fails. */
   signal?: AbortSignal;
 }
@@ -26,6 +26,15 @@ export interface Piece {
   release(): void;
 }
 
+/** An image that lies in files of this host as it is. */
+export interface InFiles {
+  extents: readonly Extent[];
+  /** So many bytes of it are on their way. */
+  onPassed(bytes: number): void;
+  /** CRIU has all of it: the XXH3-64 of each extent. What it throws fails the restore. */
+  onRead(digests: readonly bigint[]): void;
+}
+
 export interface Served {
   name: string;
   /** Written to CRIU's pipe. */
@@ -36,8 +45,8 @@ export interface Served {
 
 export interface Serving extends AsyncDisposable {
   /**
-   * Resolves when CRIU has closed its connection, with every image that it asked for and that there is, in the order in which
-   * each was done. Whether it closed it because all is well shows by CRIU's exit. Rejects with what `open` or an
+   * Resolves when CRIU has closed its connection, with every image that was opened for it, in the order in which each was
+   * done. Whether it closed it because all is well shows by CRIU's exit. Rejects with what `open` or an
    * image threw; CRIU's connection is closed by then, but an image that was cut short may look whole to it: the
    * tree must not run before every image was.
    */
@@ -52,11 +61,14 @@ export interface Serving extends AsyncDisposable {
 }
 
 /** CRIU may be started when this returns. Throws the system error when the socket cannot be made. */
-export function serve({ imagesDir, uid, open, signal }: ServeOptions): Serving {
+export function serve({ imagesDir, uid, images, open, signal }: ServeOptions): Serving {
   signal?.throwIfAborted();
   const served: Served[] = [];
   /** What waits for a file's piece to be taken: with false when CRIU has closed it. */
   const waiting = new Map<number, (taken: boolean) => void>();
+  /** What the thread may read until it has ended. */
+  const tables = new Set<ExtentTable>();
+  const passed = new Map<number, (bytes: number) => void>();
   /** Pieces that the thread has, by file, oldest first. */
   const lent = new Map<number, Piece[]>();
   const releaseAll = (file: number) => {
@@ -65,11 +77,7 @@ export function serve({ imagesDir, uid, open, signal }: ServeOptions): Serving {
   };
   const closed = new Set<number>();
   const { promise: done, resolve, reject } = Promise.withResolvers<Served[]>();
-  const thread = startThread<ServeMessage>(
-    "serve",
-    { imagesDir, uid, pool: { address: 0, blocks: 0 } },
-    receive,
-  );
+  const thread = startThread<ServeMessage>({ verb: "serve", images }, { imagesDir, uid }, receive);
   let failed = false;
   const fail = (error: unknown) => {
     failed = true;
@@ -114,6 +122,9 @@ export function serve({ imagesDir, uid, open, signal }: ServeOptions): Serving {
       case "taken":
         waiting.get(message.file)?.(true);
         break;
+      case "passed":
+        passed.get(message.file)?.(message.bytes);
+        break;
       case "released":
         lent.get(message.file)?.shift()?.release();
         break;
@@ -132,12 +143,12 @@ export function serve({ imagesDir, uid, open, signal }: ServeOptions): Serving {
   }
 
   async function send(file: number, name: string): Promise<void> {
-    const pieces = await open(name);
-    thread.order({ order: "answer", file, exists: pieces !== undefined });
-    if (pieces === undefined) return;
+    const image = await open(name);
+    if ("extents" in image) return sendFiles({ file, name, image });
+    thread.order({ order: "pieces", file });
     let bytes = 0;
     let early = false;
-    for await (const piece of pieces) {
+    for await (const piece of image) {
       early = !(await write(file, piece));
       if (early) break;
       bytes += piece.bytes.length;
@@ -145,6 +156,21 @@ export function serve({ imagesDir, uid, open, signal }: ServeOptions): Serving {
     thread.order({ order: "end", file });
     closed.delete(file);
     served.push({ name, bytes, early });
+  }
+
+  async function sendFiles({ file, name, image }: { file: number; name: string; image: InFiles }) {
+    const { extents } = image;
+    const table = ExtentTable.of(extents);
+    tables.add(table);
+    passed.set(file, (bytes) => image.onPassed(bytes));
+    const taken = new Promise<boolean>((wake) => waiting.set(file, wake));
+    thread.order({ order: "files", file, address: table.address, count: table.count });
+    const early = !(await taken);
+    waiting.delete(file);
+    passed.delete(file);
+    const bytes = extents.reduce((sum, { length }) => sum + length, 0);
+    if (!early) image.onRead(extents.map((_, index) => table.digest(index)));
+    served.push({ name, bytes: early ? 0 : bytes, early });
   }
 
   async function write(file: number, piece: Piece): Promise<boolean> {

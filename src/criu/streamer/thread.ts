@@ -16,17 +16,22 @@ import { listenAt } from "../../system/unix_socket.ts";
 import { type Order, sendOrder } from "./control.ts";
 import { socketNames } from "./protocol.ts";
 
+/** What a thread is for, with what it needs of the event loop's memory. */
+export type Duty =
+  /** Its blocks. */
+  | { verb: "capture"; pool: { address: number; blocks: number } }
+  /** Every image there is, with its content where that is at hand. */
+  | { verb: "serve"; images: ReadonlyMap<string, Uint8Array | undefined> };
+
 /** All that the thread is started with. */
 export interface Task {
-  verb: keyof typeof socketNames;
+  duty: Duty;
   /** Listens for CRIU; the thread's to close. */
   listener: number;
   /** The control pipe's end for reading; the thread's to close. */
   control: number;
   /** Whose connection is taken. */
   uid: number;
-  /** Of a capture: its pool of blocks. */
-  pool: { address: number; blocks: number };
 }
 
 export interface ThreadOptions {
@@ -34,7 +39,6 @@ export interface ThreadOptions {
   imagesDir: string;
   /** CRIU's; the socket is given to it, and nobody else's connection is taken. */
   uid: number;
-  pool: Task["pool"];
 }
 
 /** What both threads may say last. */
@@ -50,17 +54,17 @@ export interface Thread {
 
 /** Listens when it returns: CRIU may be started then. Throws the system error. */
 export function startThread<Message>(
-  verb: Task["verb"],
-  { imagesDir, uid, pool }: ThreadOptions,
+  duty: Duty,
+  { imagesDir, uid }: ThreadOptions,
   onMessage: (message: Message | Ending) => void,
 ): Thread {
-  const path = `${imagesDir}/${socketNames[verb]}`;
+  const path = `${imagesDir}/${socketNames[duty.verb]}`;
   const listener = listenAt(path);
   const control = pipe();
   let worker: Worker;
   try {
     if (uid !== process.geteuid?.()) lchownSync(path, uid, -1);
-    const task: Task = { verb, listener, control: control.read, uid, pool };
+    const task: Task = { duty, listener, control: control.read, uid };
     worker = new Worker(entry(), { workerData: task });
   } catch (error) {
     closeAll([listener, control.read, control.write]);

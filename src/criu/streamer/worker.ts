@@ -39,10 +39,11 @@ try {
   const connection = acceptCriu();
   closeSync(task.listener);
   if (connection !== undefined) {
+    const { duty, control } = task;
     const loop =
-      task.verb === "capture"
-        ? new CaptureLoop({ connection, control: task.control, pool: task.pool, post })
-        : new ServeLoop({ connection, control: task.control, post });
+      duty.verb === "capture"
+        ? new CaptureLoop({ connection, control, pool: duty.pool, post })
+        : new ServeLoop({ connection, control, images: duty.images, post });
     try {
       loop.run();
     } finally {

@@ -9,7 +9,6 @@ import { type FileBlock, ShardWriter } from "../../archive/shards/writer.ts";
 import { localSinks } from "../../archive/source-folder.ts";
 import type { Written } from "../../archive/written.ts";
 import { type Captured, capture } from "../../criu/streamer/capture.ts";
-import { openTarget } from "./bucket.ts";
 import type { Port } from "./port.ts";
 import type { MoverRequest } from "./protocol.ts";
 
@@ -51,7 +50,9 @@ async function openWriter(request: CaptureRequest, port: Port): Promise<ImageWri
   const { to, form, label, archive } = request;
   const { compression, level, memory, streams: count, sync } = form;
   const target =
-    to.kind === "local" ? undefined : await openTarget(to, { uploads: Math.max(1, count), memory }, port);
+    to.kind === "local"
+      ? undefined
+      : await (await import("./bucket.ts")).openTarget(to, { uploads: Math.max(1, count), memory }, port);
   if (archive !== undefined) {
     if (compression === "none") throw new Error("an archive without a form");
     const sink = target?.sink(suffixes[compression]) ?? fileSink({ path: pathOf(to), sync });

@@ -24,13 +24,21 @@ export async function extractSmall({ from, dir, label }: ExtractRequest, port: P
   }
 }
 
-/** Writes them into `dir`, verified, with the manifest; resolves with their bytes. */
-export async function putSmall(reader: ImageReader, dir: string, signal: AbortSignal): Promise<number> {
+/** Writes them into `dir`, verified, with the manifest; resolves with their bytes. `onPiece` is told all but the manifest's. */
+export async function putSmall(
+  reader: ImageReader,
+  dir: string,
+  signal: AbortSignal,
+  onPiece: (name: string, piece: Uint8Array) => void = () => {},
+): Promise<number> {
   let bytes = 0;
   const put = async (name: string, pieces: AsyncIterable<Uint8Array> | Iterable<Uint8Array>) => {
     const sink = fileSink({ path: join(dir, name), sync: false });
     try {
-      for await (const piece of pieces) await sink.write(piece);
+      for await (const piece of pieces) {
+        await sink.write(piece);
+        onPiece(name, piece);
+      }
       bytes += await sink.finish();
     } catch (error) {
       await sink.abort();

@@ -3,8 +3,8 @@
  * as it is read, and what CRIU did not ask for at the end, so that the tree runs only when all of it is known to be right.
  */
 import { openReader } from "../../archive/open-reader.ts";
-import type { ImageReader } from "../../archive/reader.ts";
-import { serve } from "../../criu/streamer/serve.ts";
+import type { ImageReader, PlacedImage } from "../../archive/reader.ts";
+import { type InFiles, serve } from "../../criu/streamer/serve.ts";
 import { putSmall } from "./extract.ts";
 import type { Port } from "./port.ts";
 import type { MoverRequest } from "./protocol.ts";
@@ -12,15 +12,24 @@ import { openPlace } from "./source.ts";
 
 export type ServeRequest = Extract<MoverRequest, { verb: "serve" }>;
 
+/** Bytes of an image that is kept in memory, once it was read. */
+const AT_HAND = 64 << 10;
+
 export async function serveImages({ from, dir, uid, label }: ServeRequest, port: Port): Promise<number> {
   using place = await openPlace(from, label, port.signal);
   const reader = await openReader(place.source);
   if (reader === undefined) throw new Error(`${label} cannot be read file by file`);
   try {
-    await putSmall(reader, dir, port.signal);
+    const images = new Map<string, Uint8Array | undefined>();
+    for (const [name, size] of reader.files) images.set(name, size === 0 ? new Uint8Array() : undefined);
+    await putSmall(reader, dir, port.signal, (name, piece) => {
+      // A larger one has several pieces, and is read again.
+      if (reader.files.get(name) === piece.length && piece.length <= AT_HAND)
+        images.set(name, new Uint8Array(piece));
+    });
     port.tell({ event: "opened", manifest: reader.manifestBytes.toString(), seekable: true });
     await port.order("go");
-    await serveAll(reader, { dir, uid }, port);
+    await serveAll(reader, { dir, uid, images }, port);
     return 0;
   } finally {
     reader.close();
@@ -29,11 +38,24 @@ export async function serveImages({ from, dir, uid, label }: ServeRequest, port:
 
 async function serveAll(
   reader: ImageReader,
-  { dir, uid }: { dir: string; uid: number },
+  { dir, uid, images }: { dir: string; uid: number; images: ReadonlyMap<string, Uint8Array | undefined> },
   port: Port,
 ): Promise<void> {
   const total = [...reader.files.values()].reduce((sum, size) => sum + size, 0);
   let done = 0;
+  const open = async (name: string) => {
+    const placed = await reader.placed(name);
+    return placed === undefined ? counted(name) : inFiles(placed);
+  };
+  const inFiles = ({ extents, verify }: PlacedImage): InFiles => {
+    let before = 0;
+    const onPassed = (bytes: number) => {
+      done += bytes - before;
+      before = bytes;
+      port.bytes(done, total);
+    };
+    return { extents, onPassed, onRead: verify };
+  };
   const counted = async function* (name: string) {
     for await (const held of reader.held(name, port.signal)) {
       done += held.bytes.length;
@@ -44,7 +66,8 @@ async function serveAll(
   await using serving = serve({
     imagesDir: dir,
     uid,
-    open: async (name) => (reader.files.has(name) ? counted(name) : undefined),
+    images,
+    open,
     signal: port.signal,
   });
   port.tell({ event: "ready" });

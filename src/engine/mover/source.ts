@@ -2,7 +2,6 @@
 import { closeSync, fstatSync, openSync } from "node:fs";
 import { fileSource } from "../../archive/bytes.ts";
 import { type CheckpointSource, localFolder } from "../../archive/source-folder.ts";
-import { openInBucket } from "./bucket.ts";
 import type { Place } from "./protocol.ts";
 
 export interface OpenPlace extends Disposable {
@@ -12,6 +11,7 @@ export interface OpenPlace extends Disposable {
 /** A local place is an open fd of the caller's. */
 export async function openPlace(from: Place, label: string, signal: AbortSignal): Promise<OpenPlace> {
   if (from.kind === "bucket") {
+    const { openInBucket } = await import("./bucket.ts");
     return { source: await openInBucket(from, signal), [Symbol.dispose]: () => {} };
   }
   const fd = openSync(from.path, "r");
