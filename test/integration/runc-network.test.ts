@@ -8,10 +8,18 @@ import { until } from "./client.ts";
 import { runcHost } from "./runc/host.ts";
 
 const { daemon, runc } = await runcHost();
+/** ip mounts it on itself when it makes its first. */
+const networks = "/run/netns";
+const wasMounted = isMounted(networks);
 const made: string[] = [];
 afterAll(() => {
   for (const name of made) Bun.spawnSync(["ip", "netns", "delete", name]);
+  if (!wasMounted && isMounted(networks)) Bun.spawnSync(["umount", networks]);
 });
+
+function isMounted(path: string): boolean {
+  return Bun.spawnSync(["mountpoint", "-q", path]).exitCode === 0;
+}
 
 const root = () => ["--root", runc.root];
 const statusOf = (id: string) => listContainers(runc.root).containers.find((each) => each.id === id)?.status;
@@ -25,7 +33,7 @@ async function network(label: string): Promise<string> {
   made.push(name);
   await Bun.$`ip -n ${name} link set lo up`;
   await Bun.$`ip -n ${name} address add ${address}/32 dev lo`;
-  return `/var/run/netns/${name}`;
+  return join(networks, name);
 }
 
 /** Counts, and talks to itself over TCP. */
