@@ -1,7 +1,7 @@
 /** Before a restore: are the pids of the checkpoint free? */
 import { readProcessTree, type TreeEntry } from "../criu/images/process_tree.ts";
 import { CedanaError } from "../errors.ts";
-import { listDir, type ProcStat, readStat, readStatus } from "../system/proc.ts";
+import { isDying, listDir, type ProcStat, readStat, readStatus } from "../system/proc.ts";
 
 /** How long the dead are waited for, ms: some hosts' init reaps after about a second (linux.md). */
 const reapWait = 5000;
@@ -14,13 +14,13 @@ interface Holder {
   as: "process" | "group" | "session";
 }
 
-/** Waits for zombies to be reaped; throws PID_IN_USE naming who holds a pid otherwise. */
+/** Waits for the dying to be gone; throws PID_IN_USE naming who holds a pid otherwise. */
 export async function waitForPids(imagesDir: string): Promise<void> {
   const tree = await readProcessTree(imagesDir);
   for (let waited = 0; ; waited += 20) {
     const holder = findHolder(tree);
     if (holder === undefined) return;
-    const patience = holder.stat.state === "Z" ? reapWait : holder.as === "process" ? 0 : groupWait;
+    const patience = isDying(holder.stat) ? reapWait : holder.as === "process" ? 0 : groupWait;
     if (waited >= patience) throw inUse(holder);
     await Bun.sleep(20);
   }

@@ -16,6 +16,7 @@ export interface ProcStat {
   startTime: bigint;
 }
 
+const PF_EXITING = 0x00000004;
 const PF_KTHREAD = 0x00200000;
 
 function read(path: string): string | undefined {
@@ -51,6 +52,11 @@ export function readStat(pid: number): ProcStat | undefined {
 
 export function isKernelThread(stat: ProcStat): boolean {
   return (stat.flags & PF_KTHREAD) !== 0;
+}
+
+/** Whether it has ended, or is about to: of a large one the kernel takes some time to take the memory back. */
+export function isDying(stat: ProcStat): boolean {
+  return stat.state === "Z" || stat.state === "X" || (stat.flags & PF_EXITING) !== 0;
 }
 
 /** "Uid", "Gid", "TracerPid" … of /proc/PID/status; undefined when there is no such process. */
