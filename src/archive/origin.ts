@@ -14,14 +14,14 @@ export interface Origin {
   /** Undefined for a plain folder that has none yet. */
   readonly checksums: Checksums | undefined;
   open(file: ManifestFile): Promise<OpenImage>;
+  /** Its blocks where they lie, as they are, in files of this host; undefined where they do not. */
+  placed?(file: ManifestFile): Promise<PlacedBlock[] | undefined>;
   close(): void;
 }
 
 export interface OpenImage {
   /** Block `index` (BLOCK bytes, the last one fewer); several at once, in any order. */
   block(index: number): Promise<Block>;
-  /** All blocks where they lie, as they are, in files of this host; undefined where they do not. */
-  extents?(): Promise<PlacedBlock[] | undefined>;
   close(): void;
 }
 

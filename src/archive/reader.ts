@@ -116,9 +116,7 @@ export class ImageReader {
    * there as they are.
    */
   async placed(name: string): Promise<PlacedImage | undefined> {
-    const image = await this.#origin.open(this.#fileOf(name));
-    const extents = await image.extents?.();
-    image.close();
+    const extents = await this.#origin.placed?.(this.#fileOf(name));
     if (extents === undefined) return undefined;
     return { extents, verify: (digests) => this.#verifyPlaced(name, extents, digests) };
   }

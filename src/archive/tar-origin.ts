@@ -7,7 +7,7 @@ import { BLOCK, type Checksums, checksumOf, parseChecksums } from "./checksums.t
 import { corrupt, notACheckpoint } from "./failure.ts";
 import { type Manifest, type ManifestFile, parseManifest } from "./manifest.ts";
 import { CHECKSUMS, CHECKSUMS_LIMIT, MANIFEST, MANIFEST_LIMIT } from "./names.ts";
-import type { OpenImage, Origin } from "./origin.ts";
+import type { OpenImage, Origin, PlacedBlock } from "./origin.ts";
 import { END, FILL_LIMIT, paddingOf, RECORD, readHeader } from "./tar.ts";
 import type { TarBytes } from "./tar-bytes.ts";
 
@@ -31,6 +31,7 @@ export async function tarOrigin(tar: TarBytes, label: string): Promise<Origin> {
     manifestBytes,
     checksums: await checksumsAt(tar, { label, at, manifest, manifestBytes }),
     open: async (file) => openMember({ tar, label, file, start: starts.get(file.name) ?? 0 }),
+    placed: async (file) => placedIn({ tar, label, file, start: starts.get(file.name) ?? 0 }),
     close: () => {},
   };
 }
@@ -122,19 +123,21 @@ async function openMember(image: ImageAt): Promise<OpenImage> {
       }
       return within(held, before, length);
     },
-    async extents() {
-      const { fd } = tar;
-      if (fd === undefined) return undefined;
-      checkHeader(await copyOf(tar, start, RECORD), image);
-      const end = start + RECORD + file.size;
-      checkPadding(await copyOf(tar, end, paddingOf(file.size)), { name: file.name, label });
-      return Array.from({ length: last + 1 }, (_, index) => {
-        const length = Math.min(BLOCK, file.size - index * BLOCK);
-        return { fd, offset: start + RECORD + index * BLOCK, length, place: label };
-      });
-    },
     close: () => {},
   };
+}
+
+async function placedIn(image: ImageAt): Promise<PlacedBlock[] | undefined> {
+  const { tar, label, file, start } = image;
+  const { fd } = tar;
+  if (fd === undefined) return undefined;
+  const content = start + RECORD;
+  checkHeader(await copyOf(tar, start, RECORD), image);
+  checkPadding(await copyOf(tar, content + file.size, paddingOf(file.size)), { name: file.name, label });
+  return Array.from({ length: Math.ceil(file.size / BLOCK) }, (_, index) => {
+    const length = Math.min(BLOCK, file.size - index * BLOCK);
+    return { fd, offset: content + index * BLOCK, length, place: label };
+  });
 }
 
 function within(held: Held, start: number, length: number): Held {

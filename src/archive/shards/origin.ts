@@ -25,13 +25,15 @@ export async function shardOrigin(folder: SourceFolder, head: Head): Promise<Ori
   const index = parseIndex({ bytes, manifest, manifestBytes, label });
   const shards = await openShards(folder, layout, index);
   const set = { label, layout, shards, pool: new BufferPool() };
+  const rowsOf = (file: ManifestFile) => index.files.get(file.name) ?? Buffer.alloc(0);
   return {
     kind: "shards",
     label,
     manifest,
     manifestBytes,
     checksums: new Map([...index.files].map(([name, rows]) => [name, hashOfRows(rows)])),
-    open: async (file) => imageOf(set, file, index.files.get(file.name) ?? Buffer.alloc(0)),
+    open: async (file) => imageOf(set, file, rowsOf(file)),
+    placed: async (file) => placedIn(set, file, rowsOf(file)),
     close: () => closeAll(shards),
   };
 }
@@ -77,12 +79,11 @@ function imageOf(set: ShardSet, file: ManifestFile, rows: Buffer): OpenImage {
       if (row.stored === 0) return { bytes: ZERO_BLOCK.subarray(0, length), release: () => {} };
       return storedBlock(set, row, { name: file.name, length });
     },
-    extents: async () => extentsOf(set, file, rows),
     close: () => {},
   };
 }
 
-function extentsOf(
+function placedIn(
   { label, layout, shards }: ShardSet,
   file: ManifestFile,
   rows: Buffer,

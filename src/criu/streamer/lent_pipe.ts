@@ -19,6 +19,8 @@ const PIPE_BYTES = 1 << 20;
 const EARLY = 0.2;
 const PAUSE_MIN = 0.05;
 const PAUSE_MAX = 2;
+/** How often it is looked what CRIU has read when there is nothing more to put, ms. */
+const LOOK = 1;
 
 export class LentPipe {
   readonly #staging = pipe();
@@ -59,8 +61,9 @@ export class LentPipe {
 
   /** When `proceed` is to be called, by performance.now(); Infinity: not before something is staged. */
   get due(): number {
-    const works = this.#criu !== undefined && (this.#staged > 0 || this.#read < this.#put);
-    return works ? this.#seen + this.#pause : Number.POSITIVE_INFINITY;
+    if (this.#criu === undefined || (this.#staged === 0 && this.#read === this.#put))
+      return Number.POSITIVE_INFINITY;
+    return this.#seen + (this.#staged > 0 ? this.#pause : LOOK);
   }
 
   /** Gives CRIU what is staged, or finds out what it has read. False: it has closed its end. */

@@ -66,8 +66,6 @@ export function serve({ imagesDir, uid, images, open, signal }: ServeOptions): S
   const served: Served[] = [];
   /** What waits for a file's piece to be taken: with false when CRIU has closed it. */
   const waiting = new Map<number, (taken: boolean) => void>();
-  /** What the thread may read until it has ended. */
-  const tables = new Set<ExtentTable>();
   const passed = new Map<number, (bytes: number) => void>();
   /** Pieces that the thread has, by file, oldest first. */
   const lent = new Map<number, Piece[]>();
@@ -161,7 +159,6 @@ export function serve({ imagesDir, uid, images, open, signal }: ServeOptions): S
   async function sendFiles({ file, name, image }: { file: number; name: string; image: InFiles }) {
     const { extents } = image;
     const table = ExtentTable.of(extents);
-    tables.add(table);
     passed.set(file, (bytes) => image.onPassed(bytes));
     const taken = new Promise<boolean>((wake) => waiting.set(file, wake));
     thread.order({ order: "files", file, address: table.address, count: table.count });
@@ -169,7 +166,10 @@ export function serve({ imagesDir, uid, images, open, signal }: ServeOptions): S
     waiting.delete(file);
     passed.delete(file);
     const bytes = extents.reduce((sum, { length }) => sum + length, 0);
-    if (!early) image.onRead(extents.map((_, index) => table.digest(index)));
+    if (!early) {
+      image.onPassed(bytes);
+      image.onRead(extents.map((_, index) => table.digest(index)));
+    }
     served.push({ name, bytes: early ? 0 : bytes, early });
   }
 

@@ -42,7 +42,7 @@ async function serveAll(
   port: Port,
 ): Promise<void> {
   const total = [...reader.files.values()].reduce((sum, size) => sum + size, 0);
-  let done = 0;
+  let done = [...images.values()].reduce((sum, content) => sum + (content?.length ?? 0), 0);
   const open = async (name: string) => {
     const placed = await reader.placed(name);
     return placed === undefined ? counted(name) : inFiles(placed);
