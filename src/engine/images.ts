@@ -171,7 +171,6 @@ async function streamed(
     verdict[Symbol.dispose]();
     work[Symbol.dispose]();
   };
-  let isVerified = false;
   try {
     const dir = `/proc/self/fd/${FIRST_FD + fds.length}`;
     mover = await startMover(
@@ -186,9 +185,7 @@ async function streamed(
     closeSync(held);
   }
   const serving = mover;
-  const verified = verify(serving, verdict).then(() => {
-    isVerified = true;
-  });
+  const verified = verify(serving, verdict);
   // CRIU must not wait for a word that will not come; whoever awaits `verified` sees why.
   verified.catch(() => verdict.decide(false));
   return {
@@ -200,11 +197,7 @@ async function streamed(
       serving.order({ order: "go" });
       await serving.event("ready");
     },
-    async [Symbol.asyncDispose]() {
-      // Nobody need wait for the end of a mover that has nothing left to say.
-      if (isVerified) context.background.add(`what read ${label}`, close);
-      else await close();
-    },
+    [Symbol.asyncDispose]: close,
   };
 }
 
