@@ -4,8 +4,7 @@ import type { Manifest } from "../archive/manifest.ts";
 import { openCheckpoint } from "../archive/open.ts";
 import type { Identity } from "../system/caller.ts";
 import type { EngineContext } from "./context.ts";
-import { FIRST_FD } from "./mover/client.ts";
-import type { Place } from "./mover/protocol.ts";
+import { FIRST_FD, type Place } from "./mover/protocol.ts";
 import { lookAt } from "./published.ts";
 import { bucketPlace, isRemote } from "./target.ts";
 

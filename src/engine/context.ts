@@ -11,6 +11,7 @@ import { SupervisorStarter } from "../supervisor/starter.ts";
 import { ownFolder } from "../system/own_folder.ts";
 import { Background, type Report } from "./background.ts";
 import { Locks } from "./locks.ts";
+import { Movers } from "./mover/start.ts";
 import { Operations } from "./progress.ts";
 import { isRemote } from "./target.ts";
 import { refuseUnbuilt } from "./unbuilt.ts";
@@ -25,6 +26,7 @@ export interface EngineContext {
   /** Folder of supervisors' sockets; ours. */
   runDir: string;
   supervisors: SupervisorStarter;
+  movers: Movers;
   /** Checkpoints that are being stored in the background, by id. */
   storing: Map<string, AbortController>;
   /** Work that goes on after its call has answered. */
@@ -47,6 +49,7 @@ export function createContext(config: Config, store: JobStore, report: Report): 
     locks: new Locks(),
     operations: new Operations(),
     supervisors: new SupervisorStarter(),
+    movers: new Movers(),
     storing: new Map(),
     background: new Background(report),
     runDir: openRunDir(store.path),

@@ -107,7 +107,7 @@ async function folderDraft(context: EngineContext, name: string, options: DraftO
   try {
     // CRIU writes as the tree's owner where the host demands it; the files are taken back before they are published.
     if (identity.kind === "user") chownSync(partial.images, identity.identity.uid, identity.identity.gid);
-    packing = await openPacking({ ...options, partial });
+    packing = await openPacking({ ...options, movers: context.movers, partial });
     // It was tried, so that what is asked for can be done; the bytes follow when nobody waits for them.
     if (options.async) await packing[Symbol.asyncDispose]();
   } catch (error) {
@@ -199,7 +199,7 @@ async function streamDraft(context: EngineContext, name: string, options: DraftO
     context.store.removePartial(partial.path);
   };
   try {
-    const streaming = await openStreaming({ ...options, name, partial });
+    const streaming = await openStreaming({ ...options, movers: context.movers, name, partial });
     return {
       name,
       imagesDir: workDir,

@@ -17,8 +17,9 @@ import type { Identity } from "../system/caller.ts";
 import type { CheckpointSource } from "./checkpoint_source.ts";
 import type { EngineContext } from "./context.ts";
 import { disksFor, filled, hasRoom, memory } from "./images_room.ts";
-import { FIRST_FD, type Mover, startMover } from "./mover/client.ts";
+import { type Mover, startMover } from "./mover/client.ts";
 import { isSmall, move, smallBytes } from "./mover/move.ts";
+import { FIRST_FD } from "./mover/protocol.ts";
 import { openWorkFolder } from "./work_folder.ts";
 
 export interface Images extends AsyncDisposable {
@@ -28,8 +29,8 @@ export interface Images extends AsyncDisposable {
   verdict?: Verdict;
   /** Rejects when the images are not what was dumped; with CANCELLED when it was given up. */
   verified: Promise<void>;
-  /** CRIU has them streamed: call it before CRIU starts, and CRIU finds the socket in `dir`. */
-  stream?: () => Promise<void>;
+  /** CRIU has them streamed, by the socket that it finds in `dir`. */
+  stream: boolean;
   /** CRIU failed: nobody waits for `verified` any more. */
   giveUp?: () => void;
 }
@@ -72,7 +73,7 @@ async function folder(dir: string, { source, caller, identity, signal }: ImagesO
     return withVerdict(dir, verify());
   }
   await verify();
-  return { dir, verified: Promise.resolve(), [Symbol.asyncDispose]: nothing };
+  return { dir, stream: false, verified: Promise.resolve(), [Symbol.asyncDispose]: nothing };
 }
 
 /** Other names of the same files where the disk allows it, else copies: links by path lead nowhere in a container. */
@@ -113,7 +114,7 @@ function withVerdict(dir: string, verifying: Promise<unknown>): Images {
     await Promise.allSettled([verified]);
     verdict[Symbol.dispose]();
   };
-  return { dir, verdict, verified, [Symbol.asyncDispose]: done };
+  return { dir, verdict, stream: false, verified, [Symbol.asyncDispose]: done };
 }
 
 async function unpacked(
@@ -126,10 +127,10 @@ async function unpacked(
   const room = await filled(context, { caller, places }, async (partial) => {
     await move(
       { verb: "unpack", label, from, folder: partial.images, folderLabel: partial.dir },
-      { identity: caller, signal, fds, onBytes },
+      { identity: caller, movers: context.movers, signal, fds, onBytes },
     );
   });
-  return { ...room, verified: Promise.resolve() };
+  return { ...room, stream: false, verified: Promise.resolve() };
 }
 
 async function extracted(context: EngineContext, { source, caller, signal }: ImagesOptions): Promise<Images> {
@@ -146,7 +147,7 @@ async function extracted(context: EngineContext, { source, caller, signal }: Ima
   } finally {
     closeSync(held);
   }
-  return { dir: work.path, verified: Promise.resolve(), [Symbol.asyncDispose]: remove };
+  return { dir: work.path, stream: false, verified: Promise.resolve(), [Symbol.asyncDispose]: remove };
 }
 
 /** Writable for the mover, which has the caller's rights. */
@@ -175,7 +176,7 @@ async function streamed(
     const dir = `/proc/self/fd/${FIRST_FD + fds.length}`;
     mover = await startMover(
       { verb: "serve", label, from, dir, uid },
-      { identity: caller, signal, fds: [...fds, held], onBytes },
+      { identity: caller, movers: context.movers, signal, fds: [...fds, held], onBytes },
     );
     await mover.event("opened");
   } catch (error) {
@@ -184,19 +185,15 @@ async function streamed(
   } finally {
     closeSync(held);
   }
-  const serving = mover;
-  const verified = verify(serving, verdict);
+  const verified = verify(mover, verdict);
   // CRIU must not wait for a word that will not come; whoever awaits `verified` sees why.
   verified.catch(() => verdict.decide(false));
   return {
     dir: work.path,
     verdict,
+    stream: true,
     verified,
     giveUp: () => verdict.giveUp(),
-    async stream() {
-      serving.order({ order: "go" });
-      await serving.event("ready");
-    },
     [Symbol.asyncDispose]: close,
   };
 }

@@ -13,6 +13,7 @@ import { actAs } from "../system/identity.ts";
 import { startMover } from "./mover/client.ts";
 import { move } from "./mover/move.ts";
 import type { Place } from "./mover/protocol.ts";
+import type { Movers } from "./mover/start.ts";
 import { type DumpTarget, pathOf } from "./target.ts";
 
 export interface Packing extends AsyncDisposable {
@@ -33,6 +34,7 @@ export interface Published {
 }
 
 export interface PackingOptions {
+  movers: Movers;
   partial: PartialCheckpoint;
   target: DumpTarget;
   caller: Identity;
@@ -46,7 +48,7 @@ export async function openPacking(options: PackingOptions): Promise<Packing> {
   return settings === undefined ? here(options) : await upload(options, settings);
 }
 
-function here({ partial, target, caller, signal, onBytes }: PackingOptions): Packing {
+function here({ movers, partial, target, caller, signal, onBytes }: PackingOptions): Packing {
   const { compression, streams, sync } = target.form;
   const { images: folder, archive, name: label } = partial;
   const shards = join(partial.path, "shards");
@@ -57,7 +59,7 @@ function here({ partial, target, caller, signal, onBytes }: PackingOptions): Pac
       const to: Place = { kind: "local", path: streams > 0 ? shards : archive };
       await move(
         { verb: "pack", label, folder, to, form: target.form },
-        { identity: caller, signal, onBytes },
+        { identity: caller, movers, signal, onBytes },
       );
     },
     async publish() {
@@ -71,12 +73,12 @@ function here({ partial, target, caller, signal, onBytes }: PackingOptions): Pac
 }
 
 async function upload(options: PackingOptions, settings: StorageSettings): Promise<Packing> {
-  const { partial, target, caller, signal, onBytes } = options;
+  const { movers, partial, target, caller, signal, onBytes } = options;
   const { images: folder, name } = partial;
   const to: Place = { kind: "bucket", url: target.dir, name, settings };
   const mover = await startMover(
     { verb: "pack", label: name, folder, to, form: target.form },
-    { identity: caller, signal, onBytes },
+    { identity: caller, movers, signal, onBytes },
   );
   try {
     await mover.event("ready");

@@ -35,7 +35,7 @@ export function restoreProcessStart(
       // A CRIU with a user's rights cannot open our pipes: its supervisor asks in its place.
       actionScript:
         images.verdict === undefined || identity.kind === "user" ? undefined : installHook(workDir),
-      stream: images.stream !== undefined,
+      stream: images.stream,
       shellJob: choices.shellJob ?? manifest.shellJob,
       // What a CRIU with few rights dumped, or restores, has no cgroups.
       manageCgroups: identity.kind === "user" || manifest.unprivileged ? "ignore" : "",

@@ -160,10 +160,7 @@ export async function restore(
     };
     const process = await step(
       "criu",
-      async () => {
-        await images.stream?.();
-        return { ...(await vouched(images, () => starter.start(spec))), bootId: bootId() };
-      },
+      async () => ({ ...(await vouched(images, () => starter.start(spec))), bootId: bootId() }),
       async (tree) => {
         killTree(tree, caller);
         await waitForSupervisor(context, { jid: source.jid, process: tree });
@@ -189,7 +186,7 @@ async function legible<T>(images: Images, work: () => T | Promise<T>): Promise<T
     return await work();
   } catch (error) {
     const damaged = error instanceof CedanaError && error.reason === "CHECKPOINT_CORRUPT";
-    if (damaged && images.stream === undefined) await images.verified;
+    if (damaged && !images.stream) await images.verified;
     throw error;
   }
 }

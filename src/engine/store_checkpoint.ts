@@ -121,7 +121,10 @@ async function pack(
   const upload = isRemote(dir) ? await beginUpload(context, { target, name, caller, signal }) : undefined;
   let left = false;
   try {
-    const packing = await openPacking({ partial, target, caller, signal, onBytes: () => {} });
+    const packing = await openPacking({
+      ...{ movers: context.movers, partial, target, caller, signal },
+      onBytes: () => {},
+    });
     try {
       await packing.pack();
       // A restore may be reading the local copy, which goes now.

@@ -8,8 +8,9 @@ import type { CriuIdentity } from "../criu/session.ts";
 import { CedanaError } from "../errors.ts";
 import type { Identity } from "../system/caller.ts";
 import { actAs } from "../system/identity.ts";
-import { FIRST_FD, startMover } from "./mover/client.ts";
-import type { ArchiveRoom, Place } from "./mover/protocol.ts";
+import { startMover } from "./mover/client.ts";
+import { type ArchiveRoom, FIRST_FD, type Place } from "./mover/protocol.ts";
+import type { Movers } from "./mover/start.ts";
 import type { Published } from "./packing.ts";
 import { type DumpTarget, pathOf } from "./target.ts";
 
@@ -31,6 +32,7 @@ export interface Streaming extends AsyncDisposable {
 }
 
 export interface StreamingOptions {
+  movers: Movers;
   target: DumpTarget;
   name: string;
   /** The hidden folder: of shards on this host, or of what waits on its way into an archive anywhere. */
@@ -47,14 +49,14 @@ export interface StreamingOptions {
 
 /** CRIU may be started when this resolves. */
 export async function openStreaming(options: StreamingOptions): Promise<Streaming> {
-  const { target, name, caller, identity, workDir, signal, onBytes } = options;
+  const { movers, target, name, caller, identity, workDir, signal, onBytes } = options;
   const { form } = target;
   const { to, archive } = placeOf(options);
   const uid = identity.kind === "own" ? (process.geteuid?.() ?? 0) : identity.identity.uid;
   const work = openSync(workDir, constants.O_RDONLY | constants.O_DIRECTORY);
   const starting = startMover(
     { verb: "capture", label: name, socketDir: `/proc/self/fd/${FIRST_FD}`, uid, to, form, archive },
-    { identity: caller, fds: [work], signal, onBytes },
+    { identity: caller, movers, fds: [work], signal, onBytes },
   );
   const mover = await starting.finally(() => closeSync(work));
   try {

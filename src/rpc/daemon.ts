@@ -37,6 +37,7 @@ export async function startDaemon(config: Config): Promise<number> {
   reportStart(context, log);
   log.info(`listening on ${server.address}`);
   context.supervisors.prepare();
+  context.movers.keepOne();
   const signal = await stop;
   log.info(`${signal}: finishing what is under way; jobs run on`);
   const again = stopSignal();

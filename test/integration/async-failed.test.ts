@@ -4,7 +4,8 @@ import { mkdirSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { useRemote } from "./async.ts";
 import { until } from "./client.ts";
-import { moversOf, type Remote } from "./remote.ts";
+import { moversOf } from "./movers.ts";
+import type { Remote } from "./remote.ts";
 import { hang } from "./s3/proxy.ts";
 import { dumpTo } from "./victim.ts";
 

@@ -5,7 +5,8 @@ import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:
 import { join } from "node:path";
 import { forms, states, useRemote } from "./async.ts";
 import { startClient, until } from "./client.ts";
-import { moverOf, moversOf, type Remote } from "./remote.ts";
+import { moverOf, moversOf } from "./movers.ts";
+import type { Remote } from "./remote.ts";
 import { hang } from "./s3/proxy.ts";
 import { dumpTo, type Victim } from "./victim.ts";
 

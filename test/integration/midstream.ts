@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs";
 import { listDir, readArgs, readStat } from "../../src/system/proc.ts";
 import { until } from "./client.ts";
+import { moverOf } from "./movers.ts";
 
 export interface Held {
   /** The process that writes the checkpoint. */
@@ -32,8 +33,7 @@ export async function holdStream({ victim, parent }: { victim: number; parent: n
     criu = find((pid) => dumps(pid, victim)) ?? 0;
     return criu > 0;
   });
-  const isMover = (pid: number) => readStat(pid)?.ppid === parent && readArgs(pid).includes("__move");
-  const mover = find(isMover) ?? 0;
+  const mover = await moverOf(parent);
   await until("some of it is written", () => written(mover) > 4 << 20);
   process.kill(criu, "SIGSTOP");
   await until("CRIU stands still", () => readStat(criu)?.state === "T");

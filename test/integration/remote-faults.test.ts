@@ -1,7 +1,8 @@
 /** What goes wrong in the middle of an upload, by the built binary and a real S3 server. Needs root. */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "bun:test";
 import { startClient, until } from "./client.ts";
-import { moverOf, moversOf, type Remote, startRemote } from "./remote.ts";
+import { moverOf, moversOf } from "./movers.ts";
+import { type Remote, startRemote } from "./remote.ts";
 import { type Fault, hang, loseAnswer, reset } from "./s3/proxy.ts";
 import { MiB } from "./s3/storage.ts";
 import { dumpTo, holding, startVictim, type Victim } from "./victim.ts";

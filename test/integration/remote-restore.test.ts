@@ -1,7 +1,8 @@
 /** Restores of what is damaged in a bucket, or does not come through, by the built binary. Needs root. */
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "bun:test";
 import { startClient, until } from "./client.ts";
-import { moversOf, type Remote, startRemote } from "./remote.ts";
+import { moversOf } from "./movers.ts";
+import { type Remote, startRemote } from "./remote.ts";
 import { type Fault, hang } from "./s3/proxy.ts";
 import { MiB, put } from "./s3/storage.ts";
 import { dumpTo, holding, startVictim } from "./victim.ts";

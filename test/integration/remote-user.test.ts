@@ -2,7 +2,8 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from "bun:test";
 import { chmodSync, chownSync, existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { until } from "./client.ts";
-import { moverOf, type Remote, startRemote } from "./remote.ts";
+import { moverOf } from "./movers.ts";
+import { type Remote, startRemote } from "./remote.ts";
 import { hang } from "./s3/proxy.ts";
 import { createUser, type User } from "./user.ts";
 

@@ -4,7 +4,8 @@ import { lstatSync, readdirSync, readFileSync, readlinkSync, statSync } from "no
 import { join } from "node:path";
 import { startClient } from "./client.ts";
 import { startTestDaemon } from "./daemon.ts";
-import { keysOf, moverOf, type Remote, startRemote } from "./remote.ts";
+import { moverOf } from "./movers.ts";
+import { keysOf, type Remote, startRemote } from "./remote.ts";
 import { bytes, MiB, put } from "./s3/storage.ts";
 import { counting, dumpTo, holding, restoreFrom, startVictim, type Victim } from "./victim.ts";
 

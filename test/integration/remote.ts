@@ -2,8 +2,6 @@
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import type { Storage } from "../../src/storage/storage.ts";
-import { listDir, readArgs, readStat } from "../../src/system/proc.ts";
-import { until } from "./client.ts";
 import { startTestDaemon, type TestDaemon } from "./daemon.ts";
 import { type FaultProxy, startProxy } from "./s3/proxy.ts";
 import { type S3Server, startS3 } from "./s3/server.ts";
@@ -60,21 +58,4 @@ export async function startRemote(options: { sessions?: boolean } = {}): Promise
 
 export function keysOf({ accessKey, secretKey }: S3Server, endpoint: string): Record<string, string> {
   return { AWS_ACCESS_KEY_ID: accessKey, AWS_SECRET_ACCESS_KEY: secretKey, AWS_ENDPOINT_URL: endpoint };
-}
-
-/** Pids of the movers of a daemon, or of whoever else started them. */
-export function moversOf(parent: number): number[] {
-  const isMover = (pid: number) => readArgs(pid).includes("__move") && readStat(pid)?.ppid === parent;
-  return listDir("/proc")
-    .map(Number)
-    .filter((pid) => pid > 0 && isMover(pid));
-}
-
-export async function moverOf(parent: number): Promise<number> {
-  let found: number | undefined;
-  await until(`${parent} has a mover`, () => {
-    [found] = moversOf(parent);
-    return found !== undefined;
-  });
-  return found ?? 0;
 }

@@ -3,18 +3,18 @@ import { closeSync, write } from "node:fs";
 import { promisify } from "node:util";
 import type { Subprocess } from "bun";
 import { CedanaError, errnoOf, reasons } from "../../errors.ts";
-import { type Identity, ownIdentity } from "../../system/caller.ts";
-import { closeAll, pipe } from "../../system/fd.ts";
+import type { Identity } from "../../system/caller.ts";
 import { Fields } from "../../system/fields.ts";
-import { cleanEnvironment, selfCommand } from "../../system/self.ts";
-import { startAs } from "../../system/spawn.ts";
 import { linesOf } from "./port.ts";
-import type { MoverAnswer, MoverEvent, MoverOrder, MoverRequest } from "./protocol.ts";
+import type { MoverAnswer, MoverBeginning, MoverEvent, MoverOrder, MoverRequest } from "./protocol.ts";
+import { type Movers, type Started, spawnMover } from "./start.ts";
 
 export interface MoverOptions {
   /** Whose rights it has. */
   identity: Identity;
-  /** Fds that the request names as `/proc/self/fd/<FIRST_FD + index>`; they stay the caller's. */
+  /** Where one may be ready already. */
+  movers?: Movers;
+  /** Fds that the request names as `/proc/self/fd/<FIRST_FD + index>`; they stay the caller's. At most `MOST_FDS`. */
   fds?: number[];
   /** Aborting ends the mover; what it wrote is removed. */
   signal?: AbortSignal;
@@ -22,29 +22,25 @@ export interface MoverOptions {
   onBytes?: (done: number, total: number) => void;
 }
 
-/** The number that the first of `fds` has in the mover. */
-export const FIRST_FD = 5;
 /** For the mover to remove what it wrote, once told to stop: an upload's end is asked for over the network, ms. */
 const GRACE_MS = 15_000;
 
 type Kind = MoverEvent["event"];
 type Told<K extends Kind> = Extract<MoverEvent, { event: K }>;
 
+/** Resolves when it has its fds. */
 export async function startMover(request: MoverRequest, options: MoverOptions): Promise<Mover> {
-  options.signal?.throwIfAborted();
-  const stdin = pipe();
-  const stdout = pipe();
-  const stderr = pipe();
-  let child: Subprocess;
+  const { signal, identity, movers, fds = [] } = options;
+  signal?.throwIfAborted();
+  const started = await spawnMover(identity, fds, movers);
+  const mover = new Mover(started, request, options);
   try {
-    child = await start(options, [stdin.read, stdout.write, stderr.write]);
+    await mover.event("begun");
+    return mover;
   } catch (error) {
-    closeAll([stdin.write, stdout.read, stderr.read]);
+    await mover[Symbol.asyncDispose]();
     throw error;
-  } finally {
-    closeAll([stdin.read, stdout.write, stderr.write]);
   }
-  return new Mover(child, { stdin: stdin.write, stdout: stdout.read, stderr: stderr.read }, request, options);
 }
 
 export class Mover implements AsyncDisposable {
@@ -54,21 +50,22 @@ export class Mover implements AsyncDisposable {
   private answered = false;
   private readonly waiting = new Map<Kind, (event: MoverEvent) => void>();
   private readonly ended: Promise<void>;
+  private readonly child: Subprocess;
   private sending: Promise<unknown>;
   private stdin: number;
   private killing: NodeJS.Timeout | undefined;
 
   constructor(
-    private readonly child: Subprocess,
-    pipes: { stdin: number; stdout: number; stderr: number },
+    started: Started,
     private readonly request: MoverRequest,
     private readonly options: MoverOptions,
   ) {
-    this.stdin = pipes.stdin;
-    this.sending = this.write(request);
+    this.child = started.child;
+    this.stdin = started.stdin;
+    this.sending = this.write({ request, lent: started.lent });
     options.signal?.addEventListener("abort", this.stop, { once: true });
     if (options.signal?.aborted) this.stop();
-    this.answer = this.listen(pipes);
+    this.answer = this.listen(started);
     this.ended = this.answer.then(
       () => {},
       () => {},
@@ -120,7 +117,7 @@ export class Mover implements AsyncDisposable {
     return new Promise((resolve) => this.waiting.set(kind, resolve));
   }
 
-  private async listen({ stdout, stderr }: { stdout: number; stderr: number }): Promise<number> {
+  private async listen({ stdout, stderr }: Started): Promise<number> {
     const complaint = Bun.file(stderr)
       .text()
       .finally(() => closeSync(stderr));
@@ -134,6 +131,7 @@ export class Mover implements AsyncDisposable {
       clearTimeout(this.killing);
       this.options.signal?.removeEventListener("abort", this.stop);
       this.closeStdin();
+      this.options.movers?.oneIsGone();
     }
     if (answer !== undefined && !(this.options.signal?.aborted && "error" in answer))
       return understand(answer);
@@ -163,7 +161,7 @@ export class Mover implements AsyncDisposable {
   }
 
   /** On the thread pool, since a pipe holds less than a manifest may have. One that died shows by its silence. */
-  private async write(message: MoverRequest | MoverOrder): Promise<void> {
+  private async write(message: MoverBeginning | MoverOrder): Promise<void> {
     const bytes = Buffer.from(`${JSON.stringify(message)}\n`);
     try {
       for (let done = 0; done < bytes.length; ) {
@@ -197,58 +195,6 @@ function isOf<K extends Kind>(event: MoverEvent, kind: K): event is Told<K> {
 function cancelled(): CedanaError {
   return new CedanaError({ reason: "CANCELLED", message: "cancelled; what was written has been removed" });
 }
-
-async function start(options: MoverOptions, stdio: [number, number, number]): Promise<Subprocess> {
-  const { identity, fds = [] } = options;
-  const command = [...selfCommand(), "__move"];
-  const own = identity.uid === ownIdentity().uid;
-  const env = moverEnvironment(own);
-  if (own) {
-    // A terminal's Ctrl+C is for whoever started us to act upon.
-    return Bun.spawn(command, {
-      stdio: [...stdio, "ignore", "ignore", ...fds],
-      ...{ env, cwd: "/", detached: true },
-    });
-  }
-  const inherit = fds.map((_, index) => FIRST_FD + index);
-  const started = await startAs(
-    {
-      identity,
-      capabilities: [],
-      args: command,
-      env: Object.entries(env).map(([name, value]) => `${name}=${value}`),
-      cwd: "/",
-      umask: 0o77,
-      session: true,
-      terminal: false,
-      inherit,
-    },
-    [...stdio, ...fds],
-  );
-  if (started.ok) return started.process;
-  const { step, message } = started.failure;
-  throw new CedanaError({
-    reason: "INTERNAL",
-    message: `cannot start a mover as uid ${identity.uid}: ${step}: ${message}`,
-  });
-}
-
-/**
- * BUN_TMPDIR is where the lz4 addon is unpacked: an administrator moves it off a noexec /tmp. The others say how buckets
- * are reached, and where our own keys to them are; a user's are looked for in the user's home. A proxy's URL may hold a
- * password.
- */
-function moverEnvironment(own: boolean): Record<string, string> {
-  const names = ["BUN_TMPDIR", "NODE_EXTRA_CA_CERTS", ...(own ? [...keyFiles, ...proxies] : [])];
-  const given = names.flatMap((name) => {
-    const value = process.env[name];
-    return value === undefined ? [] : [[name, value] as const];
-  });
-  return { ...cleanEnvironment(), ...Object.fromEntries(given) };
-}
-
-const proxies = ["HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"];
-const keyFiles = ["HOME", "AWS_PROFILE", "AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"];
 
 function understand(answer: MoverAnswer): number {
   const fail = (what: string) =>

@@ -1,9 +1,11 @@
-/** The hidden verb `__move`: moves the bytes of a checkpoint (protocol.ts). */
+/** The hidden verb `__move`: moves the bytes of a checkpoint (protocol.ts). With `ahead` it is started before there are any. */
 import { CedanaError, messageOf } from "../../errors.ts";
 import { StdioPort } from "./port.ts";
-import type { MoverAnswer } from "./protocol.ts";
+import { AHEAD, type MoverAnswer } from "./protocol.ts";
 
 export async function moverMain(): Promise<void> {
+  if (process.argv[3] === AHEAD)
+    await Promise.all([import("./perform.ts"), import("./serve.ts"), import("./capture.ts")]);
   const port = new StdioPort();
   port.answer(await answerTo(port));
   process.exit(0); // stdin is still being read

@@ -8,9 +8,9 @@ import { join } from "node:path";
 import { fileSource } from "../../archive/bytes.ts";
 import { detectArchive } from "../../archive/detect.ts";
 import { ownIdentity } from "../../system/caller.ts";
-import { FIRST_FD, type MoverOptions, startMover } from "./client.ts";
+import { type MoverOptions, startMover } from "./client.ts";
 import { perform } from "./perform.ts";
-import type { MoverRequest } from "./protocol.ts";
+import { FIRST_FD, type MoverRequest } from "./protocol.ts";
 
 /** Bytes and files of a folder that is small: a few ms of work. */
 const SMALL = { bytes: 2 << 20, files: 200 };

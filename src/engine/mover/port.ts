@@ -1,7 +1,16 @@
 /** The mover's side of the conversation with the engine. */
-import { writeSync } from "node:fs";
+import { closeSync, openSync, writeSync } from "node:fs";
 import { CedanaError } from "../../errors.ts";
-import type { MoverAnswer, MoverEvent, MoverOrder, MoverRequest } from "./protocol.ts";
+import { replaceFd } from "../../system/fd.ts";
+import {
+  FIRST_FD,
+  MOST_FDS,
+  type MoverAnswer,
+  type MoverBeginning,
+  type MoverEvent,
+  type MoverOrder,
+  type MoverRequest,
+} from "./protocol.ts";
 
 /** Between two reports of how far it is, ms. */
 const reportEvery = 100;
@@ -25,7 +34,9 @@ export class StdioPort implements Port {
   private next: Promise<string> | undefined;
 
   async request(): Promise<MoverRequest> {
-    const request: MoverRequest = JSON.parse(await this.line());
+    const { request, lent }: MoverBeginning = JSON.parse(await this.line());
+    if (lent !== undefined) borrow(lent);
+    this.tell({ event: "begun" });
     this.next = this.line();
     this.next.catch(() => {}); // whoever waits for an order sees it; the signal tells the others
     return request;
@@ -64,6 +75,21 @@ export class StdioPort implements Port {
     });
     this.stopping.abort(reason);
     throw reason;
+  }
+}
+
+/** In their places, of which none is left open. */
+function borrow(paths: string[]): void {
+  for (let index = 0; index < MOST_FDS; index++) {
+    const place = FIRST_FD + index;
+    const path = paths[index];
+    if (path === undefined) {
+      closeSync(place);
+      continue;
+    }
+    const fd = openSync(path, "r");
+    replaceFd(fd, place);
+    closeSync(fd);
   }
 }
 

@@ -1,7 +1,7 @@
 /**
  * What the engine and its mover say to each other: JSON, a message a line.
  *
- *   engine ── request ──▶ mover      what to do; orders follow, at the points where the engine decides
+ *   engine ── beginning ──▶ mover    what to do; orders follow, at the points where the engine decides
  *          ◀── events ──             how far it is; the last message is the answer
  *
  * The mover is a process of its own (the hidden verb `__move`), so that the daemon answers while bytes move, and has
@@ -44,6 +44,13 @@ export interface ArchiveRoom {
   owner: { uid: number; gid: number };
 }
 
+/** The number that the first open file that it is lent has in a mover. */
+export const FIRST_FD = 5;
+/** How many files it is lent at most. */
+export const MOST_FDS = 2;
+/** The word after `__move` with which a mover is started before there is work. */
+export const AHEAD = "ahead";
+
 /** `label`s are what errors call a thing. */
 export type MoverRequest =
   /** A folder of images, with its manifest, becomes an archive, shards, or objects. */
@@ -71,8 +78,17 @@ export type MoverRequest =
   /** What a killed mover left half uploaded. */
   | { verb: "abandon"; label: string; from: BucketPlace };
 
+/** What a mover is told first. */
+export interface MoverBeginning {
+  request: MoverRequest;
+  /** Paths of open files of ours, which it opens as its own, from FIRST_FD on; absent where it has inherited them. */
+  lent?: string[];
+}
+
 export type MoverEvent =
-  /** Everything that can be checked beforehand was; it waits for `go`, or for CRIU. */
+  /** It has what it was lent. */
+  | { event: "begun" }
+  /** Everything that can be checked beforehand was: it waits for `go`. What CRIU streams from or to waits for CRIU. */
   | { event: "ready" }
   | { event: "bytes"; done: number; total: number }
   /** CRIU's last image is written. */

@@ -27,8 +27,6 @@ export async function serveImages({ from, dir, uid, label }: ServeRequest, port:
       if (reader.files.get(name) === piece.length && piece.length <= AT_HAND)
         images.set(name, new Uint8Array(piece));
     });
-    port.tell({ event: "opened", manifest: reader.manifestBytes.toString(), seekable: true });
-    await port.order("go");
     await serveAll(reader, { dir, uid, images }, port);
     return 0;
   } finally {
@@ -70,7 +68,7 @@ async function serveAll(
     open,
     signal: port.signal,
   });
-  port.tell({ event: "ready" });
+  port.tell({ event: "opened", manifest: reader.manifestBytes.toString(), seekable: true });
   // CRIU stands at its post-restore hook, having read all that it needs: it hangs up only when the tree runs.
   const restored = port.order("finish");
   await Promise.race([restored, serving.done.then(() => restored)]);
