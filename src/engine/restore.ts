@@ -76,7 +76,9 @@ export async function restore(
     const caller = rightsOf(asked.caller, source.job, opened.owner);
     const identity = restoreIdentity(caller);
     const options = { ...asked, caller };
-    if (manifest.container?.containerd !== undefined) context.supervisors.expectTask();
+    const { container } = manifest;
+    const isTask = container?.containerd !== undefined;
+    context.supervisors.expect(isTask ? "task" : container === undefined ? "restore" : "container");
     const criu = await step("find criu", () => context.criu());
     await step("compatible", () => {
       runtimeOf(manifest.type);
@@ -86,17 +88,16 @@ export async function restore(
     await using images = await step("images", () =>
       openImages(context, {
         ...{ source: opened, caller, identity, signal },
-        asFiles: manifest.container !== undefined,
+        asFiles: container !== undefined,
         onBytes: (done, total) => operation.bytes(done, total),
       }),
     );
     await step("credentials", () => legible(images, () => checkCredentials(caller, images.dir)));
     await step("pids", async () => {
       if (source.job !== undefined) await waitForSupervisor(context, source.job);
-      if (manifest.container === undefined) await legible(images, () => waitForPids(images.dir));
+      if (container === undefined) await legible(images, () => waitForPids(images.dir));
     });
     using work = openWorkFolder(context, identity);
-    const { container } = manifest;
     checkKind(options, manifest);
     const output = await step(
       "output",

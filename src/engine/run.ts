@@ -26,7 +26,7 @@ export async function run(context: EngineContext, options: RunOptions): Promise<
   return runSteps({}, async (step) => {
     const { identity, jid } = await step("validate", () => validate(context, options));
     using _job = context.locks.take(`job ${jid}`, "started");
-    if (options.type === "containerd") context.supervisors.expectTask();
+    if (options.type === "containerd") context.supervisors.expect("task");
     const container = await placeFor(step, options, jid);
     const started = container === undefined ? options : { ...options, ...container.asProcess };
     const folder = await step(

@@ -15,8 +15,8 @@ import type { SupervisorReady, SupervisorSpec } from "./spec.ts";
 
 /** The fd of the pipe that a supervisor waits at. */
 export const goFd = 5;
-/** What is written there: what is going to be needed, before there is work; and that there is. */
-export const word = { task: "t", go: "g" };
+/** What is written there: the kind of work that comes, of which it loads what that takes; and that it has come. */
+export const word = { restore: "r", container: "c", task: "t", go: "g" };
 /** A new one is made ready when nothing was started for so long, ms: it must not compete with what is under way. */
 const quietMs = 30;
 
@@ -60,9 +60,9 @@ export class SupervisorStarter {
     return { pid: ready.pid, startTime: BigInt(ready.startTime) };
   }
 
-  /** The next job is a task of containerd's, for which a supervisor loads its client: 30 ms, well before it has work. */
-  expectTask(): void {
-    if (this.spare?.child.exitCode === null) writeSync(this.spare.go, word.task);
+  /** Work of that kind comes soon: what it takes is loaded meanwhile, in 3 ms, or in 30 for containerd's client. */
+  expect(kind: Exclude<SupervisorSpec["start"]["kind"], "run">): void {
+    if (this.spare?.child.exitCode === null) writeSync(this.spare.go, word[kind]);
   }
 
   /** Has one ready soon. */

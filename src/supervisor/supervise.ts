@@ -55,7 +55,9 @@ async function hasWork(): Promise<boolean> {
   for await (const bytes of Bun.file(goFd).stream()) {
     const said = new TextDecoder().decode(bytes);
     if (said.includes(word.go)) return true;
-    await Promise.all([import("./task_stdio.ts"), import("./start_task.ts")]);
+    if (said.includes(word.restore)) await import("./start_restore.ts");
+    if (said.includes(word.container)) await import("./start_container.ts");
+    if (said.includes(word.task)) await Promise.all([import("./task_stdio.ts"), import("./start_task.ts")]);
   }
   return false;
 }
