@@ -84,21 +84,16 @@ export function inOwnCgroup(spec: Json, { from, to, was }: { from: string; to: s
   return cgroupsPath === own ? spec : { ...spec, linux: { ...objectIn(spec, "linux"), cgroupsPath } };
 }
 
-/**
- * With another network namespace in place of the one that it joins. Throws for a container that had one of its own: CRIU makes
- * another for it, and joins none.
- */
+/** In the network namespace `netns`, in place of one of its own or that which it joined. Throws for one that has the host's. */
 export function joining(spec: Json, netns: string | undefined): Json {
   if (netns === undefined) return spec;
-  const joins = (each: unknown) =>
-    isObject(each) && each.type === "network" && textIn(each, "path") !== undefined;
-  if (listIn(objectIn(spec, "linux"), "namespaces").some(joins))
-    return withNamespaces(spec, (each) => (joins(each) ? { type: "network", path: netns } : each));
+  const isNetwork = (each: unknown) => isObject(each) && each.type === "network";
+  if (listIn(objectIn(spec, "linux"), "namespaces").some(isNetwork))
+    return withNamespaces(spec, (each) => (isNetwork(each) ? { type: "network", path: netns } : each));
   throw new CedanaError({
     reason: "NOT_SUPPORTED",
-    message:
-      "--netns is for a container that joined a network namespace: this one had its own, and gets a new one",
-    hint: "leave --netns out; hooks of its bundle can give the new one an address, and --tcp-close closes its connections",
+    message: "--netns is for a container with a network namespace: this one uses the host's network",
+    hint: "leave --netns out",
   });
 }
 

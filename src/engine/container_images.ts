@@ -3,15 +3,27 @@ import { readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Manifest } from "../archive/manifest.ts";
 import { withoutConsoleKey } from "../criu/images/console_mount.ts";
+import { externalNetwork } from "../criu/images/network.ts";
 import { readPipeData } from "../criu/images/pipe_data.ts";
 
-/** Adds it to `folder`, whose files may be other names of the checkpoint's: they are replaced, never written to. */
-export function prepareImages(folder: string, { container }: Manifest): void {
+/**
+ * Adds it to `folder`, whose files may be other names of the checkpoint's: they are replaced, never written to.
+ * `givesNetwork`: CRIU is given a network namespace, and makes none.
+ */
+export async function prepareImages(
+  folder: string,
+  { container }: Manifest,
+  givesNetwork: boolean,
+): Promise<void> {
   const { descriptors = [], console = false } = container ?? {};
   const mounts = readdirSync(folder).filter((name) => /^mountpoints-\d+\.img$/.test(name));
   if (console)
     for (const name of mounts)
       replace(join(folder, name), withoutConsoleKey(readFileSync(join(folder, name)), name));
+  if (givesNetwork) {
+    const { name, image } = await externalNetwork(folder);
+    replace(join(folder, name), image);
+  }
   writeFileSync(join(folder, "descriptors.json"), JSON.stringify(descriptors), { mode: 0o600 });
 }
 

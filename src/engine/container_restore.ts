@@ -22,7 +22,7 @@ import {
   withoutCgroup,
   writeBundle,
 } from "./container_bundle.ts";
-import { withLoopback, withVerdict } from "./container_hooks.ts";
+import { withoutDockersHook, withVerdict } from "./container_hooks.ts";
 import { prepareImages, unreadInput } from "./container_images.ts";
 import { layerOver, unpackBundle, unpackLayer } from "./container_rootfs.ts";
 import { claimPlace, containerStart, writeCriu } from "./container_start.ts";
@@ -102,10 +102,12 @@ export interface ContainerRestore {
   images: string;
   /** They are still being verified. */
   verdict: VerdictPaths | undefined;
+  /** Path of a network namespace, for a container that had one of its own. */
+  network: string | undefined;
   workDir: string;
 }
 
-export function restoreContainerStart(
+export async function restoreContainerStart(
   context: EngineContext,
   { criu: choices, container: asked, output }: RestoreOptions,
   {
@@ -116,18 +118,19 @@ export function restoreContainerStart(
     criu,
     images,
     verdict,
+    network,
     workDir,
   }: ContainerRestore,
 ): Promise<ContainerStart> {
   // runc has CRIU join all others, and knows nothing of this one.
   const cgroup = joins(spec, "cgroup");
-  const hooked = withVerdict(withLoopback(config), verdict);
+  const hooked = withVerdict(withoutDockersHook(config), verdict);
   const used =
     cgroup === undefined
       ? withCriuConfig(hooked, folder, cgroupLines(spec, container.id, manifest.container?.groups))
       : withoutCgroup(hooked, folder);
   const place = used === own ? container : { ...container, bundle: writeBundle(folder, used) };
-  prepareImages(images, manifest);
+  await prepareImages(images, manifest, network !== undefined || joins(spec, "network") !== undefined);
   const command = [
     ...(cgroup === undefined ? [] : ["nsenter", `--cgroup=${cgroup}`, "--"]),
     ...criu,
@@ -140,7 +143,7 @@ export function restoreContainerStart(
       terminal: manifest.container?.console === true,
     },
     {
-      ...{ imagesDir: images, workDir, criuDir: writeCriu(workDir, command) },
+      ...{ imagesDir: images, workDir, criuDir: writeCriu(workDir, command, network) },
       flags: runcFlags(choices),
       unreadInput: unreadInput(images, manifest),
       stdinEnded: manifest.stdinEnded,

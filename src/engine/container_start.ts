@@ -6,6 +6,7 @@
  */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { networkKey } from "../criu/images/network.ts";
 import { CedanaError } from "../errors.ts";
 import type { JobContainer } from "../jobs/types.ts";
 import { readContainer } from "../runc/containers.ts";
@@ -118,11 +119,20 @@ function restoreFlags({ imagesDir, workDir, flags }: RestoreChoices): string[] {
   return ["--image-path", imagesDir, "--work-path", workDir, ...flags];
 }
 
-/** The script that runc takes for CRIU. It must become CRIU itself: runc's child is the restored init's elder brother. */
-export function writeCriu(workDir: string, command: string[]): string {
+/**
+ * The script that runc takes for CRIU. It must become CRIU itself: runc's child is the restored init's elder brother.
+ * `network` is the path of a namespace that CRIU is to put the container in.
+ */
+export function writeCriu(workDir: string, command: string[], network?: string): string {
   const folder = join(workDir, "bin");
   mkdirSync(folder, { mode: 0o700 });
   const words = command.map(quoted).join(" ");
-  writeFileSync(join(folder, "criu"), `#!/bin/sh\nexec ${words} "$@"\n`, { mode: 0o700 });
+  // A number that a shell can give, and not that of runc's own socket, which is the second argument.
+  const opened = (path: string) => `n=9; [ "$2" != 9 ] || n=8
+eval "exec $n<"${quoted(quoted(path))}
+set -- "$@" --inherit-fd "fd[$n]:${networkKey}"
+`;
+  const script = `#!/bin/sh\n${network === undefined ? "" : opened(network)}exec ${words} "$@"\n`;
+  writeFileSync(join(folder, "criu"), script, { mode: 0o700 });
   return folder;
 }

@@ -22,8 +22,9 @@ import { cleanEnvironment } from "../system/self.ts";
 import { quoted } from "../system/shell.ts";
 import type { RestoreOptions } from "./api.ts";
 import { cgroupLines, joining, withCriuConfig } from "./container_bundle.ts";
-import { withLoopback } from "./container_hooks.ts";
+import { withoutDockersHook } from "./container_hooks.ts";
 import { prepareImages, unreadInput } from "./container_images.ts";
+import { joins } from "./container_restore.ts";
 import { withSharedMounts, writeCriu } from "./container_start.ts";
 import { open, placeIn } from "./containerd.ts";
 import { jobContainer, jobLabelOf, labelsOf, makeContainer, unmakeContainer } from "./containerd_make.ts";
@@ -163,7 +164,7 @@ interface RestoreNeeds {
 /** As its task is restored. The same object where that needs nothing. */
 function restoringSpec(spec: Json, { id, folder, groups, lines }: RestoreNeeds): Json {
   const own = cgroupLines(parsedSpec(spec, id), id, groups);
-  return withCriuConfig(withLoopback(spec), folder, [...lines, ...own]);
+  return withCriuConfig(withoutDockersHook(spec), folder, [...lines, ...own]);
 }
 
 /** Under another id the cgroup is another one. */
@@ -184,6 +185,8 @@ export interface TaskRestore {
   criu: string[];
   /** Folder of all images. */
   images: string;
+  /** Path of a network namespace, for a container that had one of its own. */
+  network: string | undefined;
   workDir: string;
   /** Of the job: what is there stays as long as it. */
   folder: string;
@@ -191,12 +194,12 @@ export interface TaskRestore {
 
 export async function restoreTask(
   { criu: choices }: RestoreOptions,
-  { claim, manifest, criu, images, workDir, folder }: TaskRestore,
+  { claim, manifest, criu, images, network, workDir, folder }: TaskRestore,
 ): Promise<TaskStart> {
-  const { container, record, rootfs, own } = claim;
+  const { container, record, rootfs, own, spec } = claim;
   if (container.containerd === undefined) throw new Error("not one of containerd's");
-  prepareImages(images, manifest);
-  const criuDir = writeCriu(workDir, [...criu, ...swrkArguments(choices, [])]);
+  await prepareImages(images, manifest, network !== undefined || joins(spec, "network") !== undefined);
+  const criuDir = writeCriu(workDir, [...criu, ...swrkArguments(choices, [])], network);
   return {
     kind: "task",
     id: container.id,

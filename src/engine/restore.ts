@@ -17,6 +17,7 @@ import { bootId } from "../system/proc.ts";
 import type { JobView, RestoreOptions } from "./api.ts";
 import { openSource } from "./checkpoint_source.ts";
 import { checkCompatible } from "./compatible.ts";
+import { hasOwnNetwork, openNetwork } from "./container_network.ts";
 import { joins, restoreContainerStart, restorePlace } from "./container_restore.ts";
 import { dropRootfs, releaseRootfs } from "./container_rootfs.ts";
 import { claimContainerd, restoreTask } from "./containerd_restore.ts";
@@ -79,6 +80,7 @@ export async function restore(
     const { container } = manifest;
     const isTask = container?.containerd !== undefined;
     context.supervisors.expect(isTask ? "task" : container === undefined ? "restore" : "container");
+    const fresh = container && closing.use(openNetwork());
     const criu = await step("find criu", () => context.criu());
     await step("compatible", () => {
       runtimeOf(manifest.type);
@@ -136,7 +138,8 @@ export async function restore(
       ));
     const restored = claim ?? place;
     if (restored !== undefined && joins(restored.spec, "pid")) await waitForNamespacePids(images.dir);
-    const made = { manifest, criu: criu.command, images: images.dir, workDir: work.path, folder };
+    const network = restored && hasOwnNetwork(restored.spec) ? await fresh?.path() : undefined;
+    const made = { manifest, criu: criu.command, images: images.dir, workDir: work.path, folder, network };
     const spec: SupervisorSpec = {
       jid: source.jid,
       folder,

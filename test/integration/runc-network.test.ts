@@ -1,10 +1,11 @@
 /** Containers whose network changes between dump and restore, and terminals that go elsewhere. Needs root, runc, CRIU, ip. */
 import { afterAll, expect, test } from "bun:test";
-import { closeSync, readSync } from "node:fs";
+import { closeSync, readSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { listContainers } from "../../src/runc/containers.ts";
 import { acceptFrom, listenAt, receive } from "../../src/system/unix_socket.ts";
 import { until } from "./client.ts";
+import { countOn } from "./runc/bundle.ts";
 import { runcHost } from "./runc/host.ts";
 
 const { daemon, runc } = await runcHost();
@@ -41,7 +42,7 @@ const talking = [
   "sh",
   "-c",
   `sleep 1000 | /bin/busybox nc -l -p 5000 >/dev/null & sleep 0.3; sleep 1000 | /bin/busybox nc ${address} 5000 & sleep 0.3
-i=0; while :; do i=$((i + 1)); echo $i > /shared/count; sleep 0.05; done`,
+i=0; while :; do ${countOn()}; sleep 0.05; done`,
 ];
 const namespaces = (netns: string) => [
   ...["pid", "ipc", "uts", "mount"].map((type) => ({ type })),
@@ -80,23 +81,38 @@ test("a connection whose address is gone is told, and closed or brought along el
   await daemon.succeed("job", "kill", closed);
 }, 60_000);
 
-test("--netns of a container that had a network of its own is refused, and why", async () => {
+test("a container that had a network of its own comes back in another, and is dumped and restored there again", async () => {
+  const netns = await network("given");
   const bundle = runc.bundle("own-network");
   const id = runc.id("own-network");
   await runc.exec(["run", "--detach", "--bundle", bundle.path, id]);
   await until("it counts", () => bundle.count() > 0);
   const path = (await daemon.succeed("dump", "runc", id, ...root(), "--quiet")).trim();
-  const { code, stderr } = await daemon.cli([
-    "restore",
-    "runc",
-    "--path",
-    path,
-    ...root(),
-    "--netns",
-    "/proc/self/ns/net",
-  ]);
-  expect([code, stderr]).toEqual([1, expect.stringContaining("this one had its own, and gets a new one")]);
-  await daemon.succeed("restore", "runc", "--path", path, ...root());
+  const restored = await daemon.succeed("restore", "runc", "--path", path, ...root(), "--netns", netns);
+  const isThere = async () => {
+    await bundle.goesOn();
+    const { pid } = JSON.parse(await runc.exec(["state", id]));
+    expect(statSync(`/proc/${pid}/ns/net`).ino).toBe(statSync(netns).ino);
+  };
+  await isThere();
+  await daemon.succeed("dump", "job", jidIn(restored));
+  await daemon.succeed("restore", "job", jidIn(restored));
+  await isThere();
+  await daemon.succeed("job", "kill", jidIn(restored));
+});
+
+test("--netns of a container that uses the host's network is refused, and why", async () => {
+  const bundle = runc.bundle("host-network", {
+    namespaces: ["pid", "ipc", "uts", "mount"].map((type) => ({ type })),
+  });
+  const id = runc.id("host-network");
+  await runc.exec(["run", "--detach", "--bundle", bundle.path, id]);
+  await until("it counts", () => bundle.count() > 0);
+  const path = (await daemon.succeed("dump", "runc", id, ...root(), "--quiet")).trim();
+  const restore = ["restore", "runc", "--path", path, ...root()];
+  const { code, stderr } = await daemon.cli([...restore, "--netns", "/proc/self/ns/net"]);
+  expect([code, stderr]).toEqual([1, expect.stringContaining("this one uses the host's network")]);
+  await daemon.succeed(...restore);
   await bundle.goesOn();
 });
 
@@ -105,7 +121,7 @@ const overLoopback = [
   "sh",
   "-c",
   `sleep 1000 | /bin/busybox nc -l -p 5000 >/dev/null & sleep 0.3; sleep 1000 | /bin/busybox nc 127.0.0.1 5000 & sleep 0.3
-while read flags </sys/class/net/lo/flags && [ $flags = 0x9 ]; do i=$((i + 1)); echo $i > /shared/count; sleep 0.01; done
+while read flags </sys/class/net/lo/flags && [ $flags = 0x9 ]; do ${countOn()}; sleep 0.01; done
 echo down > /shared/count`,
 ];
 

@@ -23,6 +23,7 @@ export const magic = {
   remapPath: 0x59133954,
   pipesData: 0x56453709,
   stats: 0x57093306,
+  netns: 0x55933752,
 } as const;
 
 /** The words that an image starts with. */

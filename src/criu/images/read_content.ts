@@ -1,9 +1,10 @@
-import { FsSchema, KernelObjectIdsSchema } from "../../gen/cedana/criu/v1/images_pb.ts";
+import { FsSchema } from "../../gen/cedana/criu/v1/images_pb.ts";
 import type { CheckpointContent, CheckpointProcess } from "./content.ts";
 import { coreImage, readCore, taskState } from "./core.ts";
 import { corruptImage } from "./corrupt.ts";
 import { type FileTable, pathOf, readFileTable } from "./file_table.ts";
 import { type Image, magic } from "./format.ts";
+import { readIds } from "./ids.ts";
 import { readInventory } from "./inventory.ts";
 import { addSharedPages, readMemory, type SharedMapping } from "./memory.ts";
 import { readOpenFiles } from "./open_files.ts";
@@ -70,11 +71,4 @@ async function readWorkingFolder(dir: string, pid: number, files: FileTable): Pr
   const fs = await readOneRecord(image, FsSchema);
   if (fs === undefined) throw corruptImage(image, "is missing");
   return pathOf(files, fs.cwdId);
-}
-
-async function readIds(dir: string, pid: number) {
-  const image: Image = { dir, name: `ids-${pid}.img`, magic: magic.ids };
-  const ids = await readOneRecord(image, KernelObjectIdsSchema);
-  if (ids === undefined) throw corruptImage(image, "is missing");
-  return ids;
 }
