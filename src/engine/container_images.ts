@@ -1,14 +1,16 @@
 /** What `runc restore` wants of images beside what CRIU wrote: what runc itself leaves there at its own checkpoints. */
-import { readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { lchownSync, readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Manifest } from "../archive/manifest.ts";
 import { withoutConsoleKey } from "../criu/images/console_mount.ts";
 import { externalNetwork } from "../criu/images/network.ts";
 import { readPipeData } from "../criu/images/pipe_data.ts";
+import { rootInside } from "../criu/images/user_map.ts";
 
 /**
  * Adds it to `folder`, whose files may be other names of the checkpoint's: they are replaced, never written to.
- * `givesNetwork`: CRIU is given a network namespace, and makes none.
+ * `givesNetwork`: CRIU is given a network namespace, and makes none. With a user namespace of its own they come to belong to
+ * the container's root.
  */
 export async function prepareImages(
   folder: string,
@@ -25,6 +27,9 @@ export async function prepareImages(
     replace(join(folder, name), image);
   }
   writeFileSync(join(folder, "descriptors.json"), JSON.stringify(descriptors), { mode: 0o600 });
+  const owner = await rootInside(folder);
+  if (owner === undefined) return;
+  for (const name of [...readdirSync(folder), "."]) lchownSync(join(folder, name), owner.uid, owner.gid);
 }
 
 /** What the pipe that was its stdin still held: owed to it with its new one. Base64. */

@@ -22,7 +22,7 @@ import {
   withoutCgroup,
   writeBundle,
 } from "./container_bundle.ts";
-import { withoutDockersHook, withVerdict } from "./container_hooks.ts";
+import { withLoopback, withoutDockersHook, withVerdict } from "./container_hooks.ts";
 import { prepareImages, unreadInput } from "./container_images.ts";
 import { layerOver, unpackBundle, unpackLayer } from "./container_rootfs.ts";
 import { claimPlace, containerStart, writeCriu } from "./container_start.ts";
@@ -124,7 +124,7 @@ export async function restoreContainerStart(
 ): Promise<ContainerStart> {
   // runc has CRIU join all others, and knows nothing of this one.
   const cgroup = joins(spec, "cgroup");
-  const hooked = withVerdict(withoutDockersHook(config), verdict);
+  const hooked = withVerdict(withLoopback(withoutDockersHook(config)), verdict);
   const used =
     cgroup === undefined
       ? withCriuConfig(hooked, folder, cgroupLines(spec, container.id, manifest.container?.groups))

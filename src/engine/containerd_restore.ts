@@ -22,7 +22,7 @@ import { cleanEnvironment } from "../system/self.ts";
 import { quoted } from "../system/shell.ts";
 import type { RestoreOptions } from "./api.ts";
 import { cgroupLines, joining, withCriuConfig } from "./container_bundle.ts";
-import { withoutDockersHook } from "./container_hooks.ts";
+import { withLoopback, withoutDockersHook } from "./container_hooks.ts";
 import { prepareImages, unreadInput } from "./container_images.ts";
 import { joins } from "./container_restore.ts";
 import { withSharedMounts, writeCriu } from "./container_start.ts";
@@ -164,7 +164,7 @@ interface RestoreNeeds {
 /** As its task is restored. The same object where that needs nothing. */
 function restoringSpec(spec: Json, { id, folder, groups, lines }: RestoreNeeds): Json {
   const own = cgroupLines(parsedSpec(spec, id), id, groups);
-  return withCriuConfig(withoutDockersHook(spec), folder, [...lines, ...own]);
+  return withCriuConfig(withLoopback(withoutDockersHook(spec)), folder, [...lines, ...own]);
 }
 
 /** Under another id the cgroup is another one. */

@@ -10,6 +10,7 @@
 import { closeSync, constants, copyFileSync, fstatSync, linkSync, openSync, readdirSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { verifyFolder } from "../archive/verify.ts";
+import { rootInside } from "../criu/images/user_map.ts";
 import type { CriuIdentity } from "../criu/session.ts";
 import { openVerdict, type Verdict } from "../criu/verdict.ts";
 import { CedanaError, errnoOf } from "../errors.ts";
@@ -82,8 +83,11 @@ async function linked(context: EngineContext, dir: string, options: ImagesOption
   const original = await folder(dir, options);
   try {
     const places = [dirname(source.path), ...disksFor(context, source.path)];
+    // They will belong to somebody else.
+    const copied = (await rootInside(dir)) !== undefined;
     const links = await filled(context, { caller, places }, async (partial) => {
-      for (const name of readdirSync(dir)) linkOrCopy(join(dir, name), join(partial.images, name));
+      for (const name of readdirSync(dir))
+        (copied ? copy : linkOrCopy)(join(dir, name), join(partial.images, name));
     });
     const close = async () => {
       await original[Symbol.asyncDispose]();
@@ -101,8 +105,12 @@ function linkOrCopy(from: string, to: string): void {
     linkSync(from, to);
   } catch (error) {
     if (!["EXDEV", "EPERM", "EMLINK"].includes(errnoOf(error) ?? "")) throw error;
-    copyFileSync(from, to, constants.COPYFILE_FICLONE);
+    copy(from, to);
   }
+}
+
+function copy(from: string, to: string): void {
+  copyFileSync(from, to, constants.COPYFILE_FICLONE);
 }
 
 function withVerdict(dir: string, verifying: Promise<unknown>): Images {

@@ -1,6 +1,6 @@
 /** Containers whose network changes between dump and restore, and terminals that go elsewhere. Needs root, runc, CRIU, ip. */
 import { afterAll, expect, test } from "bun:test";
-import { closeSync, readSync, statSync } from "node:fs";
+import { chmodSync, closeSync, readdirSync, readFileSync, readSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { listContainers } from "../../src/runc/containers.ts";
 import { acceptFrom, listenAt, receive } from "../../src/system/unix_socket.ts";
@@ -141,6 +141,41 @@ test("a network of its own comes back with a loopback that is up before anything
     expect(sockets).toContain("0100007F:1388 ");
   }
 });
+
+test.each(["none", "tar"])(
+  "one with users of its own comes back with them, from %s",
+  async (compression) => {
+    chmodSync(runc.dir, 0o711);
+    const bundle = runc.bundle(`users-${compression}`, { args: overLoopback, rootId: 300_000 });
+    const id = runc.id(`users-${compression}`);
+    await runc.exec(["run", "--detach", "--bundle", bundle.path, id]);
+    await until("it counts", () => bundle.count() > 0);
+    const dump = [
+      "dump",
+      "runc",
+      id,
+      ...root(),
+      "--tcp-established",
+      "--compression",
+      compression,
+      "--quiet",
+    ];
+    const path = (await daemon.succeed(...dump)).trim();
+    await daemon.succeed("restore", "runc", "--path", path, ...root(), "--tcp-established");
+    await bundle.goesOn();
+    const { pid } = JSON.parse(await runc.exec(["state", id]));
+    expect(readFileSync(`/proc/${pid}/uid_map`, "utf8").trim().split(/ +/)).toEqual(["0", "300000", "65536"]);
+    expect(await runc.exec(["exec", id, "sh", "-c", "cat /proc/self/uid_map"])).toContain("300000");
+    expect(ownersIn(path)).toEqual(new Set([0]));
+  },
+  60_000,
+);
+
+/** Uids that a checkpoint's files belong to. */
+function ownersIn(path: string): Set<number> {
+  const files = statSync(path).isDirectory() ? readdirSync(path).map((name) => join(path, name)) : [path];
+  return new Set(files.map((file) => statSync(file).uid));
+}
 
 test("with --console-socket a terminal goes to whoever listens there, run and restored", async () => {
   const bundle = runc.bundle("console", { args: ["sh"], terminal: true });

@@ -24,6 +24,7 @@ export const magic = {
   pipesData: 0x56453709,
   stats: 0x57093306,
   netns: 0x55933752,
+  userns: 0x55474906,
 } as const;
 
 /** The words that an image starts with. */

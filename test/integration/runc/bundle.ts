@@ -1,5 +1,13 @@
 /** Bundles for runc: busybox, a config.json whose parts a test may replace, and a folder that both sides see. */
-import { chmodSync, copyFileSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  chownSync,
+  copyFileSync,
+  mkdirSync,
+  readFileSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { until } from "../client.ts";
 
@@ -20,6 +28,8 @@ export interface BundleParts {
   mounts?: SpecMountJson[];
   /** In place of new ones of every type; a path joins that which is there. */
   namespaces?: { type: string; path?: string }[];
+  /** Who its root is on the host, in a user namespace of its own; ids from there on are its others. */
+  rootId?: number;
   readonly?: boolean;
   cgroupsPath?: string;
   annotations?: Record<string, string>;
@@ -64,6 +74,7 @@ export function makeBundle(path: string, parts: BundleParts = {}): Bundle {
   mkdirSync(shared);
   const source = parts.relative ? "shared" : shared;
   writeFileSync(join(path, "config.json"), JSON.stringify(specOf(source, parts), undefined, 2));
+  if (parts.rootId !== undefined) chownSync(shared, parts.rootId, parts.rootId);
   const count = () => {
     try {
       return Number(readFileSync(join(shared, "count"), "utf8"));
@@ -91,6 +102,9 @@ export function makeRootfs(path: string): void {
 /** What config.json holds, as `runc spec` writes it, less what no test needs. */
 export function specOf(shared: string, parts: BundleParts = {}): Record<string, unknown> {
   const newNamespaces = ["pid", "network", "ipc", "uts", "mount"].map((type) => ({ type }));
+  const { rootId } = parts;
+  const map = rootId === undefined ? [] : [{ containerID: 0, hostID: rootId, size: 65536 }];
+  const user = rootId === undefined ? [] : [{ type: "user" }];
   const capabilities = ["CAP_AUDIT_WRITE", "CAP_KILL", "CAP_NET_BIND_SERVICE"];
   return {
     ociVersion: "1.0.2",
@@ -114,7 +128,9 @@ export function specOf(shared: string, parts: BundleParts = {}): Record<string, 
     linux: {
       cgroupsPath: parts.cgroupsPath,
       resources: { devices: [{ allow: false, access: "rwm" }] },
-      namespaces: parts.namespaces ?? newNamespaces,
+      namespaces: [...(parts.namespaces ?? newNamespaces), ...user],
+      uidMappings: map,
+      gidMappings: map,
       maskedPaths: ["/proc/kcore", "/proc/keys", "/sys/firmware"],
       readonlyPaths: ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"],
     },
