@@ -1,5 +1,5 @@
 /** What `runc restore` wants of images beside what CRIU wrote: what runc itself leaves there at its own checkpoints. */
-import { lchownSync, readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { chmodSync, lchownSync, readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Manifest } from "../archive/manifest.ts";
 import { withoutConsoleKey } from "../criu/images/console_mount.ts";
@@ -27,9 +27,21 @@ export async function prepareImages(
     replace(join(folder, name), image);
   }
   writeFileSync(join(folder, "descriptors.json"), JSON.stringify(descriptors), { mode: 0o600 });
-  const owner = await rootInside(folder);
-  if (owner === undefined) return;
-  for (const name of [...readdirSync(folder), "."]) lchownSync(join(folder, name), owner.uid, owner.gid);
+  const uid = await rootInside(folder);
+  if (uid !== undefined) shareWith(uid, folder);
+}
+
+/**
+ * CRIU's first process in a user namespace is nobody there until it is given its users, and still root's by then for the
+ * files of the host; afterwards it is `uid`. Neither has root's rights.
+ */
+function shareWith(uid: number, folder: string): void {
+  const share = (path: string, mode: number) => {
+    lchownSync(path, uid, -1);
+    chmodSync(path, mode);
+  };
+  for (const name of readdirSync(folder)) share(join(folder, name), 0o640);
+  share(folder, 0o750);
 }
 
 /** What the pipe that was its stdin still held: owed to it with its new one. Base64. */
