@@ -50,7 +50,7 @@ export const netnsFlag = {
     type: "string",
     valueHint: "FILE",
     candidates: "file",
-    description: "network namespace to join in place of the one that it joined",
+    description: "network namespace for it, in place of the one that it joined or of a new one",
   },
 } satisfies Flags;
 

@@ -607,7 +607,7 @@ export type ContainerOptions = Message<"cedana.daemon.v1.ContainerOptions"> & {
   rootless: string;
 
   /**
-   * At a restore: the network namespace to join in place of the one that it joined, "/var/run/netns/x".
+   * At a restore: its network namespace, in place of the one that it joined or of a new one, "/var/run/netns/x".
    *
    * @generated from field: string netns = 7;
    */
