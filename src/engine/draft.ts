@@ -5,7 +5,7 @@
  *   stream   CRIU's pipes lead to a mover, which writes shards or an archive, to disk or to a bucket, while CRIU dumps
  */
 import { randomUUID } from "node:crypto";
-import { chownSync, renameSync } from "node:fs";
+import { chownSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { serializeManifest } from "../archive/manifest.ts";
 import { checkName, createPartial, discard, existing, type PartialCheckpoint } from "../archive/partial.ts";
@@ -20,6 +20,7 @@ import { inTermsOf } from "./dump_archive.ts";
 import { describeDump, type ManifestSource, takeBack, writeManifest } from "./manifest.ts";
 import type { ArchiveRoom } from "./mover/protocol.ts";
 import { openPacking, type Packing, type Published } from "./packing.ts";
+import { stagedLock } from "./store_checkpoint.ts";
 import { openStreaming } from "./streaming.ts";
 import { type DumpTarget, isRemote } from "./target.ts";
 import { beginUpload } from "./uploads.ts";
@@ -135,7 +136,10 @@ async function folderDraft(context: EngineContext, name: string, options: DraftO
       if (target.form.sync) await flushImages(partial, caller);
       const staged = join(partial.dir, `.${name}.pending-${Bun.randomUUIDv7().slice(-12)}`);
       store.addPartial(staged, caller); // the record takes its place
-      actAs(caller, () => renameSync(partial.path, staged));
+      actAs(caller, () => {
+        writeFileSync(stagedLock(partial.path), "", { mode: 0o600 });
+        renameSync(partial.path, staged);
+      });
       store.removePartial(partial.path);
       upload?.end(false);
       const { uid, gid, groups } = caller;

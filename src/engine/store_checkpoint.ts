@@ -73,6 +73,11 @@ async function storeCheckpoint(
   }
 }
 
+/** What is locked of a local copy, by whoever stores it. It is there from the start. */
+export function stagedLock(staged: string): string {
+  return join(staged, "lock");
+}
+
 /** How often a copy that another process stores is looked at, ms. */
 const lookEvery = 500;
 
@@ -83,7 +88,8 @@ async function holdStaged(
 ): Promise<Disposable | undefined> {
   for (; !signal.aborted; await Bun.sleep(lookEvery)) {
     try {
-      const lock = actAs(owner, () => lockFile(join(staged, "lock")));
+      // Never made here: whoever stores it may be taking the folder away.
+      const lock = actAs(owner, () => lockFile(stagedLock(staged), { create: false }));
       if (lock !== undefined) return lock;
     } catch (error) {
       if (errnoOf(error) === "ENOENT") return undefined;

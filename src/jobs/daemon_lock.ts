@@ -5,7 +5,7 @@ import { lockFile } from "../system/file_lock.ts";
 import { jobsFolder } from "./folder.ts";
 
 export function lockDatabase(databasePath: string): Disposable {
-  const lock = lockFile(join(jobsFolder(databasePath), "daemon.lock"));
+  const lock = lockFile(join(jobsFolder(databasePath), "daemon.lock"), { create: true });
   if (lock !== undefined) return lock;
   throw new CedanaError({
     reason: "PATH_NOT_USABLE",

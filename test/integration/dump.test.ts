@@ -1,17 +1,10 @@
 /** dump and back: whatever a process holds is there again, and what fails leaves it as it was. Needs root. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import {
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  statSync,
-  writeFileSync,
-} from "node:fs";
+import { existsSync, mkdirSync, readdirSync, renameSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { locateCriu } from "../../src/criu/locate.ts";
 import { readStat } from "../../src/system/proc.ts";
+import { readIfThere } from "../../src/system/small_file.ts";
 import { startClient, until } from "./client.ts";
 import { criuOf } from "./criu.ts";
 import { startTestDaemon, type TestDaemon } from "./daemon.ts";
@@ -220,10 +213,11 @@ test("a child of a killed CRIU that lives on holds nothing up, and is ended", as
   const dump = daemon.cli(["dump", "process", String(victim.pid), "--dir", victim.dir, "--no-server"], {
     env: { CEDANA_CRIU_BINARY_PATH: binary },
   });
-  await until("CRIU is at work", () => criuOf(victim.pid) !== undefined);
+  const note = join(victim.dir, "child");
+  await until("CRIU is at work, with a child", () => readIfThere(note).endsWith("\n"));
   process.kill(criuOf(victim.pid) ?? 0, "SIGKILL");
   expect((await dump).stderr).toContain("CRIU was ended by SIGKILL; it runs on");
-  const child = Number(readFileSync(join(victim.dir, "child"), "utf8"));
+  const child = Number(readIfThere(note));
   await until("the child has ended", () => readStat(child) === undefined);
   await victim.isUntouched();
   victim.kill();
