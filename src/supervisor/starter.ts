@@ -11,6 +11,7 @@ import { CedanaError } from "../errors.ts";
 import { specFd, statusFd } from "../system/exec.ts";
 import { closeAll, memoryFile, pipe, writeAll } from "../system/fd.ts";
 import { cleanEnvironment, selfCommand } from "../system/self.ts";
+import { isAlive } from "../system/spawn.ts";
 import type { SupervisorReady, SupervisorSpec } from "./spec.ts";
 
 /** The fd of the pipe that a supervisor waits at. */
@@ -47,7 +48,7 @@ export class SupervisorStarter {
   private async hand(waiting: Waiting, spec: SupervisorSpec): Promise<{ pid: number; startTime: bigint }> {
     writeAll(waiting.specFile, JSON.stringify(spec));
     // One that died before it was needed is told by the empty answer.
-    if (waiting.child.exitCode === null) writeSync(waiting.go, word.go);
+    if (isAlive(waiting.child)) writeSync(waiting.go, word.go);
     closeAll([waiting.specFile, waiting.go]);
     const answer = await Bun.file(waiting.status).text();
     closeSync(waiting.status);
@@ -62,7 +63,7 @@ export class SupervisorStarter {
 
   /** Work of that kind comes soon: what it takes is loaded meanwhile, in 3 ms, or in 30 for containerd's client. */
   expect(kind: Exclude<SupervisorSpec["start"]["kind"], "run">): void {
-    if (this.spare?.child.exitCode === null) writeSync(this.spare.go, word[kind]);
+    if (this.spare !== undefined && isAlive(this.spare.child)) writeSync(this.spare.go, word[kind]);
   }
 
   /** Has one ready soon. */
@@ -78,7 +79,7 @@ export class SupervisorStarter {
     clearTimeout(this.timer);
     const { spare } = this;
     this.spare = undefined;
-    if (spare !== undefined && spare.child.exitCode === null) return spare;
+    if (spare !== undefined && isAlive(spare.child)) return spare;
     if (spare !== undefined) closeAll([spare.specFile, spare.go, spare.status]);
     return spawnWaiting();
   }

@@ -3,6 +3,7 @@ import { Database } from "bun:sqlite";
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { listDir, readArgs, readStat } from "../../src/system/proc.ts";
 import { runningStatus } from "./client.ts";
 import { startTestDaemon, type TestDaemon } from "./daemon.ts";
 
@@ -210,4 +211,20 @@ test("a job whose daemon died before it could record it is found again, and one 
   expect(found.get("unrecorded")).toMatchObject({ pid, status: expect.stringMatching(runningStatus) });
   expect(found.has("neverran")).toBe(false);
   await succeed("job", "kill", "unrecorded");
+});
+
+test("the processes that a daemon keeps ready may be killed: others do their work", async () => {
+  const spares = () =>
+    listDir("/proc")
+      .map(Number)
+      .filter((pid) => pid > 0 && readStat(pid)?.ppid === daemon.pid());
+  const kept = (verb: string) => spares().filter((pid) => readArgs(pid).includes(verb));
+  await until("both are there", () => ["__move", "__supervise"].every((verb) => kept(verb).length > 0));
+  for (const pid of [...kept("__move"), ...kept("__supervise")]) process.kill(pid, "SIGKILL");
+  await succeed("run", "process", "--jid", "unspared", "--attachable", "--", ...counts);
+  await succeed("dump", "job", "unspared", "--streams", "2");
+  await until("another is there", () => kept("__move").length > 0);
+  for (const pid of kept("__move")) process.kill(pid, "SIGKILL");
+  await succeed("restore", "job", "unspared");
+  await succeed("job", "kill", "unspared");
 });

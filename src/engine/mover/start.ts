@@ -5,8 +5,7 @@
  *   engine ── pipes ──▶ mover (waits)
  *          ── beginning ──▶ (works)       the pipe closes instead: we are gone, so is it
  *
- * What it is to read is open here: it opens that again by our own /proc/PID/fd. One with a user's rights could not, and
- * inherits it.
+ * What it is to read is open here: it opens that again by our own /proc/PID/fd. Everybody else inherits it.
  */
 import { closeSync, openSync } from "node:fs";
 import type { Subprocess } from "bun";
@@ -14,7 +13,7 @@ import { CedanaError } from "../../errors.ts";
 import { type Identity, ownIdentity } from "../../system/caller.ts";
 import { closeAll, pipe } from "../../system/fd.ts";
 import { cleanEnvironment, selfCommand } from "../../system/self.ts";
-import { startAs } from "../../system/spawn.ts";
+import { isAlive, startAs } from "../../system/spawn.ts";
 import { AHEAD, FIRST_FD, MOST_FDS } from "./protocol.ts";
 
 /** A mover that waits for its beginning. */
@@ -31,13 +30,14 @@ export interface Started {
 /** A new one is made ready when the last one has been gone for so long, ms: it must not compete with what follows. */
 const quietMs = 30;
 
+/** Keeps one ready, where it is told to. */
 export class Movers {
   private spare: Promise<Started> | undefined;
   private keeps = false;
 
-  /** From now on there is one ready whenever nobody needs any. */
+  /** From now on there is one whenever nobody needs any. An ordinary user's own /proc may be closed to him, and he has none. */
   keepOne(): void {
-    this.keeps = true;
+    this.keeps = process.geteuid?.() === 0;
     this.oneIsGone();
   }
 
@@ -45,21 +45,21 @@ export class Movers {
     if (this.keeps) setTimeout(() => this.prepare(), quietMs).unref();
   }
 
-  /** The caller's from now on, ready or just started. */
-  async take(): Promise<Started> {
+  /** The caller's from now on. */
+  async take(): Promise<Started | undefined> {
     const { spare } = this;
     this.spare = undefined;
     const taken = await spare;
-    if (taken?.child.exitCode === null) {
-      taken.child.ref();
+    if (taken === undefined || isAlive(taken.child)) {
+      taken?.child.ref();
       return taken;
     }
-    if (taken !== undefined) closeAll([taken.stdin, taken.stdout, taken.stderr]);
-    return spawnOwn([]);
+    closeAll([taken.stdin, taken.stdout, taken.stderr]);
+    return undefined;
   }
 
   private prepare(): void {
-    this.spare ??= spawnOwn([AHEAD]);
+    this.spare ??= spawnSpare();
     // Nobody waits for its end while it has no work. Whoever takes one that could not be started is told.
     this.spare.then(({ child }) => child.unref()).catch(() => {});
   }
@@ -69,26 +69,31 @@ export class Movers {
 export async function spawnMover(identity: Identity, fds: number[], movers?: Movers): Promise<Started> {
   if (fds.length > MOST_FDS) throw new Error(`a mover is lent ${MOST_FDS} files at most`);
   if (identity.uid !== ownIdentity().uid) return spawnAs(identity, fds);
-  const started = await (movers?.take() ?? spawnOwn([]));
-  return { ...started, lent: fds.map((fd) => `/proc/${process.pid}/fd/${fd}`) };
+  const spare = await movers?.take();
+  if (spare === undefined) return spawnOwn(command(), fds);
+  return { ...spare, lent: fds.map((fd) => `/proc/${process.pid}/fd/${fd}`) };
 }
 
-function spawnOwn(more: string[]): Promise<Started> {
-  return withPipes((stdio) => {
-    // In the place of what it is going to be lent, or Bun would open something else there.
-    const nothing = openSync("/dev/null", "r");
-    try {
-      return Bun.spawn([...command(), ...more], {
-        stdio: [...stdio, "ignore", "ignore", ...Array<number>(MOST_FDS).fill(nothing)],
-        env: moverEnvironment(true),
-        cwd: "/",
-        // A terminal's Ctrl+C is for whoever started us to act upon.
-        detached: true,
-      });
-    } finally {
-      closeSync(nothing);
-    }
-  });
+async function spawnSpare(): Promise<Started> {
+  // In the place of what it is going to be lent, or Bun would open something else there.
+  const nothing = openSync("/dev/null", "r");
+  try {
+    return await spawnOwn([...command(), AHEAD], Array<number>(MOST_FDS).fill(nothing));
+  } finally {
+    closeSync(nothing);
+  }
+}
+
+function spawnOwn(args: string[], fds: number[]): Promise<Started> {
+  return withPipes((stdio) =>
+    Bun.spawn(args, {
+      stdio: [...stdio, "ignore", "ignore", ...fds],
+      env: moverEnvironment(true),
+      cwd: "/",
+      // A terminal's Ctrl+C is for whoever started us to act upon.
+      detached: true,
+    }),
+  );
 }
 
 async function spawnAs(identity: Identity, fds: number[]): Promise<Started> {
