@@ -6,12 +6,10 @@
  *          ── spec into the file, a byte ──▶ (works)           the pipe closes instead: we are gone, so is it
  */
 import { closeSync, writeSync } from "node:fs";
-import type { Subprocess } from "bun";
-import { CedanaError } from "../errors.ts";
+import { CedanaError, errnoOf } from "../errors.ts";
 import { specFd, statusFd } from "../system/exec.ts";
 import { closeAll, memoryFile, pipe, writeAll } from "../system/fd.ts";
 import { cleanEnvironment, selfCommand } from "../system/self.ts";
-import { isAlive } from "../system/spawn.ts";
 import type { SupervisorReady, SupervisorSpec } from "./spec.ts";
 
 /** The fd of the pipe that a supervisor waits at. */
@@ -22,7 +20,6 @@ export const word = { restore: "r", container: "c", task: "t", go: "g" };
 const quietMs = 30;
 
 interface Waiting {
-  child: Subprocess;
   specFile: number;
   go: number;
   status: number;
@@ -37,33 +34,28 @@ export class SupervisorStarter {
    * inherited, what it has to say of itself in the job's folder.
    */
   async start(spec: SupervisorSpec): Promise<{ pid: number; startTime: bigint }> {
-    const waiting = this.take();
     try {
-      return await this.hand(waiting, spec);
+      return await answerOf(this.hand(spec), spec);
     } finally {
       this.prepare();
     }
   }
 
-  private async hand(waiting: Waiting, spec: SupervisorSpec): Promise<{ pid: number; startTime: bigint }> {
-    writeAll(waiting.specFile, JSON.stringify(spec));
-    // One that died before it was needed is told by the empty answer.
-    if (isAlive(waiting.child)) writeSync(waiting.go, word.go);
-    closeAll([waiting.specFile, waiting.go]);
-    const answer = await Bun.file(waiting.status).text();
-    closeSync(waiting.status);
-    if (answer === "") {
-      const message = `the supervisor of ${spec.jid} died while starting`;
-      throw new CedanaError({ reason: "INTERNAL", message, hint: `see ${spec.folder}/supervisor.log` });
-    }
-    const ready: SupervisorReady = JSON.parse(answer);
-    if (!ready.ok) throw new CedanaError(ready.error);
-    return { pid: ready.pid, startTime: BigInt(ready.startTime) };
+  /** To the one that waits, unless it has died; returns where it answers. */
+  private hand(spec: SupervisorSpec): number {
+    clearTimeout(this.timer);
+    const { spare } = this;
+    this.spare = undefined;
+    if (spare !== undefined && give(spare, spec)) return spare.status;
+    if (spare !== undefined) closeSync(spare.status);
+    const fresh = spawnWaiting();
+    give(fresh, spec); // one that dies says nothing, which is seen
+    return fresh.status;
   }
 
   /** Work of that kind comes soon: what it takes is loaded meanwhile, in 3 ms, or in 30 for containerd's client. */
   expect(kind: Exclude<SupervisorSpec["start"]["kind"], "run">): void {
-    if (this.spare !== undefined && isAlive(this.spare.child)) writeSync(this.spare.go, word[kind]);
+    if (this.spare !== undefined) say(this.spare.go, word[kind]);
   }
 
   /** Has one ready soon. */
@@ -74,15 +66,36 @@ export class SupervisorStarter {
     }, quietMs);
     this.timer.unref();
   }
+}
 
-  private take(): Waiting {
-    clearTimeout(this.timer);
-    const { spare } = this;
-    this.spare = undefined;
-    if (spare !== undefined && isAlive(spare.child)) return spare;
-    if (spare !== undefined) closeAll([spare.specFile, spare.go, spare.status]);
-    return spawnWaiting();
+/** False when it has died: then it has not begun. */
+function give({ specFile, go }: Waiting, spec: SupervisorSpec): boolean {
+  writeAll(specFile, JSON.stringify(spec));
+  const heard = say(go, word.go);
+  closeAll([specFile, go]);
+  return heard;
+}
+
+function say(go: number, what: string): boolean {
+  try {
+    writeSync(go, what);
+    return true;
+  } catch (error) {
+    if (errnoOf(error) !== "EPIPE") throw error;
+    return false;
   }
+}
+
+async function answerOf(status: number, spec: SupervisorSpec): Promise<{ pid: number; startTime: bigint }> {
+  const answer = await Bun.file(status).text();
+  closeSync(status);
+  if (answer === "") {
+    const message = `the supervisor of ${spec.jid} died while starting`;
+    throw new CedanaError({ reason: "INTERNAL", message, hint: `see ${spec.folder}/supervisor.log` });
+  }
+  const ready: SupervisorReady = JSON.parse(answer);
+  if (!ready.ok) throw new CedanaError(ready.error);
+  return { pid: ready.pid, startTime: BigInt(ready.startTime) };
 }
 
 function spawnWaiting(): Waiting {
@@ -100,7 +113,7 @@ function spawnWaiting(): Waiting {
       detached: true,
     });
     child.unref();
-    return { child, specFile, go: go.write, status: status.read };
+    return { specFile, go: go.write, status: status.read };
   } finally {
     closeAll([status.write, go.read]);
   }

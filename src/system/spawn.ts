@@ -6,11 +6,6 @@ import { cleanEnvironment, selfCommand } from "./self.ts";
 
 export type StartResult = { ok: true; process: Subprocess } | { ok: false; failure: ExecFailure };
 
-/** As far as we have heard: the kernel may be just about to tell. */
-export function isAlive({ exitCode, signalCode }: Subprocess): boolean {
-  return exitCode === null && signalCode === null;
-}
-
 /**
  * Starts `spec.args` and waits until its exec has worked or failed. `stdio` are fds 0, 1 and 2, and then fd 5 and up
  * (3 and 4 are taken by the hand-over); they stay the caller's to close.

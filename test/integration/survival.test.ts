@@ -220,11 +220,16 @@ test("the processes that a daemon keeps ready may be killed: others do their wor
       .filter((pid) => pid > 0 && readStat(pid)?.ppid === daemon.pid());
   const kept = (verb: string) => spares().filter((pid) => readArgs(pid).includes(verb));
   await until("both are there", () => ["__move", "__supervise"].every((verb) => kept(verb).length > 0));
-  for (const pid of [...kept("__move"), ...kept("__supervise")]) process.kill(pid, "SIGKILL");
+  const end = async (pids: number[]) => {
+    for (const pid of pids) process.kill(pid, "SIGKILL");
+    const isGone = (pid: number) => !/[RSD]/.test(readStat(pid)?.state ?? "");
+    await until("they are gone", () => pids.every(isGone));
+  };
+  await end([...kept("__move"), ...kept("__supervise")]);
   await succeed("run", "process", "--jid", "unspared", "--attachable", "--", ...counts);
   await succeed("dump", "job", "unspared", "--streams", "2");
   await until("another is there", () => kept("__move").length > 0);
-  for (const pid of kept("__move")) process.kill(pid, "SIGKILL");
+  await end(kept("__move"));
   await succeed("restore", "job", "unspared");
   await succeed("job", "kill", "unspared");
 });

@@ -14,7 +14,7 @@ export interface MoverOptions {
   identity: Identity;
   /** Where one may be ready already. */
   movers?: Movers;
-  /** Fds that the request names as `/proc/self/fd/<FIRST_FD + index>`; they stay the caller's. At most `MOST_FDS`. */
+  /** Fds that the request names as `/proc/self/fd/<FIRST_FD + index>`; they stay the caller's. */
   fds?: number[];
   /** Aborting ends the mover; what it wrote is removed. */
   signal?: AbortSignal;
@@ -32,8 +32,19 @@ type Told<K extends Kind> = Extract<MoverEvent, { event: K }>;
 export async function startMover(request: MoverRequest, options: MoverOptions): Promise<Mover> {
   const { signal, identity, movers, fds = [] } = options;
   signal?.throwIfAborted();
-  const started = await spawnMover(identity, fds, movers);
-  const mover = new Mover(started, request, options);
+  const spare = await movers?.take(identity, fds);
+  if (spare !== undefined) {
+    try {
+      return await begun(new Mover(spare, request, options));
+    } catch {
+      // It had died, or cannot see what it is lent: nothing has begun.
+      signal?.throwIfAborted();
+    }
+  }
+  return begun(new Mover(await spawnMover(identity, fds), request, options));
+}
+
+async function begun(mover: Mover): Promise<Mover> {
   try {
     await mover.event("begun");
     return mover;

@@ -13,7 +13,7 @@ import { CedanaError } from "../../errors.ts";
 import { type Identity, ownIdentity } from "../../system/caller.ts";
 import { closeAll, pipe } from "../../system/fd.ts";
 import { cleanEnvironment, selfCommand } from "../../system/self.ts";
-import { isAlive, startAs } from "../../system/spawn.ts";
+import { startAs } from "../../system/spawn.ts";
 import { AHEAD, FIRST_FD, MOST_FDS } from "./protocol.ts";
 
 /** A mover that waits for its beginning. */
@@ -35,9 +35,9 @@ export class Movers {
   private spare: Promise<Started> | undefined;
   private keeps = false;
 
-  /** From now on there is one whenever nobody needs any. An ordinary user's own /proc may be closed to him, and he has none. */
+  /** From now on there is one whenever nobody needs any. */
   keepOne(): void {
-    this.keeps = process.geteuid?.() === 0;
+    this.keeps = true;
     this.oneIsGone();
   }
 
@@ -45,17 +45,14 @@ export class Movers {
     if (this.keeps) setTimeout(() => this.prepare(), quietMs).unref();
   }
 
-  /** The caller's from now on. */
-  async take(): Promise<Started | undefined> {
+  /** The caller's from now on, if it has the rights; it may just have died. */
+  async take(identity: Identity, fds: number[]): Promise<Started | undefined> {
     const { spare } = this;
+    if (spare === undefined || identity.uid !== ownIdentity().uid || fds.length > MOST_FDS) return undefined;
     this.spare = undefined;
     const taken = await spare;
-    if (taken === undefined || isAlive(taken.child)) {
-      taken?.child.ref();
-      return taken;
-    }
-    closeAll([taken.stdin, taken.stdout, taken.stderr]);
-    return undefined;
+    taken.child.ref();
+    return { ...taken, lent: fds.map((fd) => `/proc/${process.pid}/fd/${fd}`) };
   }
 
   private prepare(): void {
@@ -65,13 +62,9 @@ export class Movers {
   }
 }
 
-/** Takes the one that is ready where our own rights are asked for. Throws INTERNAL. */
-export async function spawnMover(identity: Identity, fds: number[], movers?: Movers): Promise<Started> {
-  if (fds.length > MOST_FDS) throw new Error(`a mover is lent ${MOST_FDS} files at most`);
-  if (identity.uid !== ownIdentity().uid) return spawnAs(identity, fds);
-  const spare = await movers?.take();
-  if (spare === undefined) return spawnOwn(command(), fds);
-  return { ...spare, lent: fds.map((fd) => `/proc/${process.pid}/fd/${fd}`) };
+/** Throws INTERNAL. */
+export async function spawnMover(identity: Identity, fds: number[]): Promise<Started> {
+  return identity.uid === ownIdentity().uid ? spawnOwn(command(), fds) : spawnAs(identity, fds);
 }
 
 async function spawnSpare(): Promise<Started> {
