@@ -54,6 +54,8 @@ export interface RestoreCommand extends CriuFlags {
   inherit: { fd: number; key: string }[];
 }
 
+/** What runc calls a network namespace that it gives CRIU open (libcontainer, criuNsToKey). */
+export const networkKey = "extRootNetNS";
 export const logName = "criu.log";
 export const pidFileName = "restored.pid";
 

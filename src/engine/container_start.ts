@@ -6,7 +6,7 @@
  */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { networkKey } from "../criu/images/network.ts";
+import { networkKey } from "../criu/options.ts";
 import { CedanaError } from "../errors.ts";
 import type { JobContainer } from "../jobs/types.ts";
 import { readContainer } from "../runc/containers.ts";

@@ -1,11 +1,8 @@
 /** The network namespace of a container among its images. */
-
+import { networkKey } from "../options.ts";
 import { headOf, magic } from "./format.ts";
 import { readIds } from "./ids.ts";
 import { readProcessTree } from "./process_tree.ts";
-
-/** What runc calls a network namespace that it gives CRIU open (libcontainer, criuNsToKey). */
-export const networkKey = "extRootNetNS";
 
 /** Field 8, ext_key, of CRIU's images/netdev.proto (netns_entry), of wire type 2. */
 const keyTag = 0x42;
