@@ -52,8 +52,11 @@ const nowhere: Network = {
   [Symbol.dispose]: () => {},
 };
 
-/** Neither the host's nor somebody else's. In a user namespace of its own CRIU must make it, or it would not belong to that. */
-export function hasOwnNetwork({ namespaces }: Spec): boolean {
-  const own = namespaces.filter(({ path }) => path === "").map(({ type }) => type);
-  return own.includes("network") && !own.includes("user");
+/**
+ * Whether CRIU is given the container's network, its own or somebody else's. One of its own in a user namespace of its own CRIU
+ * must make, or it would not belong to that.
+ */
+export function isGivenNetwork({ namespaces }: Spec): boolean {
+  const own = (type: string) => namespaces.some((each) => each.type === type && each.path === "");
+  return namespaces.some(({ type }) => type === "network") && !(own("network") && own("user"));
 }

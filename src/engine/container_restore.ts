@@ -24,9 +24,9 @@ import {
 } from "./container_bundle.ts";
 import { withLoopback, withoutDockersHook, withVerdict } from "./container_hooks.ts";
 import { prepareImages, unreadInput } from "./container_images.ts";
+import { isGivenNetwork } from "./container_network.ts";
 import { layerOver, unpackBundle, unpackLayer } from "./container_rootfs.ts";
 import { claimPlace, containerStart, writeCriu } from "./container_start.ts";
-import { checkMayUseContainers } from "./containers.ts";
 import type { EngineContext } from "./context.ts";
 import { replacedStdio } from "./restore_plan.ts";
 
@@ -41,7 +41,7 @@ export interface RestorePlace {
 
 /** Where the container comes back: as asked, else where it was. What has to be made for it is made in the job's `folder`. */
 export async function restorePlace(
-  { caller, container: asked, signal }: RestoreOptions,
+  { container: asked, signal }: RestoreOptions,
   {
     job,
     was,
@@ -49,7 +49,6 @@ export async function restorePlace(
     images,
   }: { job: JobRecord | undefined; was: ManifestContainer; folder: string; images: string },
 ): Promise<RestorePlace> {
-  checkMayUseContainers(caller);
   const before = job?.container ?? was;
   const { id, root, bundle } = { ...before, ...definedOf(asked) };
   if (bundle === "") {
@@ -130,7 +129,7 @@ export async function restoreContainerStart(
       ? withCriuConfig(hooked, folder, cgroupLines(spec, container.id, manifest.container?.groups))
       : withoutCgroup(hooked, folder);
   const place = used === own ? container : { ...container, bundle: writeBundle(folder, used) };
-  await prepareImages(images, manifest, network !== undefined || joins(spec, "network") !== undefined);
+  await prepareImages(images, manifest, isGivenNetwork(spec));
   const command = [
     ...(cgroup === undefined ? [] : ["nsenter", `--cgroup=${cgroup}`, "--"]),
     ...criu,

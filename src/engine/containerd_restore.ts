@@ -24,11 +24,10 @@ import type { RestoreOptions } from "./api.ts";
 import { cgroupLines, joining, withCriuConfig } from "./container_bundle.ts";
 import { withLoopback, withoutDockersHook } from "./container_hooks.ts";
 import { prepareImages, unreadInput } from "./container_images.ts";
-import { joins } from "./container_restore.ts";
+import { isGivenNetwork } from "./container_network.ts";
 import { withSharedMounts, writeCriu } from "./container_start.ts";
 import { open, placeIn } from "./containerd.ts";
 import { jobContainer, jobLabelOf, labelsOf, makeContainer, unmakeContainer } from "./containerd_make.ts";
-import { checkMayUseContainers } from "./containers.ts";
 
 export interface ClaimedContainer {
   container: JobContainer;
@@ -63,8 +62,7 @@ export async function claimContainerd({
   containerd: known,
   folder,
 }: Claim): Promise<ClaimedContainer> {
-  const { caller, container: asked, criu } = options;
-  checkMayUseContainers(caller);
+  const { container: asked, criu } = options;
   const before = job?.container?.containerd;
   const place = placeIn({
     address: asked?.address ?? before?.address,
@@ -198,7 +196,7 @@ export async function restoreTask(
 ): Promise<TaskStart> {
   const { container, record, rootfs, own, spec } = claim;
   if (container.containerd === undefined) throw new Error("not one of containerd's");
-  await prepareImages(images, manifest, network !== undefined || joins(spec, "network") !== undefined);
+  await prepareImages(images, manifest, isGivenNetwork(spec));
   const criuDir = writeCriu(workDir, [...criu, ...swrkArguments(choices, [])], network);
   return {
     kind: "task",

@@ -31,7 +31,7 @@ export interface Images extends AsyncDisposable {
   /** Rejects when the images are not what was dumped; with CANCELLED when it was given up. */
   verified: Promise<void>;
   /** CRIU has them streamed, by the socket that it finds in `dir`. */
-  stream: boolean;
+  stream?: true;
   /** CRIU failed: nobody waits for `verified` any more. */
   giveUp?: () => void;
 }
@@ -74,7 +74,7 @@ async function folder(dir: string, { source, caller, identity, signal }: ImagesO
     return withVerdict(dir, verify());
   }
   await verify();
-  return { dir, stream: false, verified: Promise.resolve(), [Symbol.asyncDispose]: nothing };
+  return { dir, verified: Promise.resolve(), [Symbol.asyncDispose]: nothing };
 }
 
 /** Other names of the same files where the disk allows it, else copies: links by path lead nowhere in a container. */
@@ -122,7 +122,7 @@ function withVerdict(dir: string, verifying: Promise<unknown>): Images {
     await Promise.allSettled([verified]);
     verdict[Symbol.dispose]();
   };
-  return { dir, verdict, stream: false, verified, [Symbol.asyncDispose]: done };
+  return { dir, verdict, verified, [Symbol.asyncDispose]: done };
 }
 
 async function unpacked(
@@ -138,7 +138,7 @@ async function unpacked(
       { identity: caller, movers: context.movers, signal, fds, onBytes },
     );
   });
-  return { ...room, stream: false, verified: Promise.resolve() };
+  return { ...room, verified: Promise.resolve() };
 }
 
 async function extracted(context: EngineContext, { source, caller, signal }: ImagesOptions): Promise<Images> {
@@ -155,7 +155,7 @@ async function extracted(context: EngineContext, { source, caller, signal }: Ima
   } finally {
     closeSync(held);
   }
-  return { dir: work.path, stream: false, verified: Promise.resolve(), [Symbol.asyncDispose]: remove };
+  return { dir: work.path, verified: Promise.resolve(), [Symbol.asyncDispose]: remove };
 }
 
 /** Writable for the mover, which has the caller's rights. */

@@ -17,10 +17,11 @@ import { bootId } from "../system/proc.ts";
 import type { JobView, RestoreOptions } from "./api.ts";
 import { openSource } from "./checkpoint_source.ts";
 import { checkCompatible } from "./compatible.ts";
-import { hasOwnNetwork, openNetwork } from "./container_network.ts";
+import { isGivenNetwork, openNetwork } from "./container_network.ts";
 import { joins, restoreContainerStart, restorePlace } from "./container_restore.ts";
 import { dropRootfs, releaseRootfs } from "./container_rootfs.ts";
 import { claimContainerd, restoreTask } from "./containerd_restore.ts";
+import { checkMayUseContainers } from "./containers.ts";
 import { type EngineContext, socketPath } from "./context.ts";
 import { restoreIdentity } from "./criu_identity.ts";
 import { type Images, openImages } from "./images.ts";
@@ -80,6 +81,7 @@ export async function restore(
     const { container } = manifest;
     const isTask = container?.containerd !== undefined;
     context.supervisors.expect(isTask ? "task" : container === undefined ? "restore" : "container");
+    if (container !== undefined) checkMayUseContainers(caller);
     const fresh = container && closing.use(openNetwork());
     const criu = await step("find criu", () => context.criu());
     await step("compatible", () => {
@@ -138,7 +140,8 @@ export async function restore(
       ));
     const restored = claim ?? place;
     if (restored !== undefined && joins(restored.spec, "pid")) await waitForNamespacePids(images.dir);
-    const network = restored && hasOwnNetwork(restored.spec) ? await fresh?.path() : undefined;
+    const given = restored && isGivenNetwork(restored.spec) && joins(restored.spec, "network") === undefined;
+    const network = given ? await fresh?.path() : undefined;
     const made = { manifest, criu: criu.command, images: images.dir, workDir: work.path, folder, network };
     const spec: SupervisorSpec = {
       jid: source.jid,
