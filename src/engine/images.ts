@@ -175,8 +175,11 @@ async function streamed(
   const held = openSync(work.path, constants.O_RDONLY | constants.O_DIRECTORY);
   const uid = identity.kind === "own" ? (process.geteuid?.() ?? 0) : identity.identity.uid;
   let mover: Mover | undefined;
+  let right = false;
   const close = async () => {
-    await mover?.[Symbol.asyncDispose]();
+    const ended = mover?.[Symbol.asyncDispose]();
+    // Else it ends by itself, having nothing left to do.
+    if (!right) await ended;
     verdict[Symbol.dispose]();
     work[Symbol.dispose]();
   };
@@ -194,8 +197,11 @@ async function streamed(
     closeSync(held);
   }
   const verified = verify(mover, verdict);
-  // CRIU must not wait for a word that will not come; whoever awaits `verified` sees why.
-  verified.catch(() => verdict.decide(false));
+  verified.then(
+    () => (right = true),
+    // CRIU must not wait for a word that will not come; whoever awaits `verified` sees why.
+    () => verdict.decide(false),
+  );
   return {
     dir: work.path,
     verdict,

@@ -1,6 +1,7 @@
 /** Before a restore: are the pids of the checkpoint free? */
 import { readProcessTree, type TreeEntry } from "../criu/images/process_tree.ts";
 import { CedanaError } from "../errors.ts";
+import { groupAndSession } from "../system/groups.ts";
 import { isDying, listDir, type ProcStat, readStat, readStatus } from "../system/proc.ts";
 
 /** How long the dead are waited for, ms: some hosts' init reaps after about a second (linux.md). */
@@ -54,11 +55,12 @@ function findHolder(tree: TreeEntry[]): Holder | undefined {
   }
   // A pid is also taken while a group or session has its number, and only the restored leader may bring that.
   const ids = new Set(tree.map(({ pid }) => pid));
-  for (const name of listDir("/proc")) {
-    const stat = /^\d+$/.test(name) ? readStat(Number(name)) : undefined;
+  for (const pid of listDir("/proc").map(Number).filter(Number.isInteger)) {
+    const of = groupAndSession(pid);
+    if (of === undefined || !(ids.has(of.group) || ids.has(of.session))) continue;
+    const stat = readStat(pid);
     if (stat === undefined) continue;
-    if (ids.has(stat.pgrp)) return { id: stat.pgrp, stat, as: "group" };
-    if (ids.has(stat.session)) return { id: stat.session, stat, as: "session" };
+    return ids.has(of.group) ? { id: of.group, stat, as: "group" } : { id: of.session, stat, as: "session" };
   }
   return undefined;
 }

@@ -24,6 +24,7 @@ const { symbols } = dlopen(libcName, {
   ptsname_r: { args: ["i32", "ptr", "u64"], returns: "i32" },
   setsid: { args: [], returns: "i32" },
   getsid: { args: ["i32"], returns: "i32" },
+  getpgid: { args: ["i32"], returns: "i32" },
   tcsetpgrp: { args: ["i32", "i32"], returns: "i32" },
   tcgetpgrp: { args: ["i32"], returns: "i32" },
   setgroups: { args: ["u64", "ptr"], returns: "i32" },
