@@ -18,17 +18,19 @@ import type { Identity } from "../system/caller.ts";
 import type { CheckpointSource } from "./checkpoint_source.ts";
 import type { EngineContext } from "./context.ts";
 import { disksFor, filled, hasRoom, memory } from "./images_room.ts";
-import { type Mover, startMover } from "./mover/client.ts";
+import { openStreamed } from "./images_streamed.ts";
 import { isSmall, move, smallBytes } from "./mover/move.ts";
 import { FIRST_FD } from "./mover/protocol.ts";
-import { openWorkFolder } from "./work_folder.ts";
+import { openWorkFolder, workerOf } from "./work_folder.ts";
 
 export interface Images extends AsyncDisposable {
   /** Path of a folder with the images, at least the small ones; also for other processes of ours. */
   dir: string;
+  /** Resolves when the small ones are there; absent: they are. */
+  small?: Promise<unknown>;
   /** The word that must be waited for before the tree may run, while `verified` is still being found out. */
   verdict?: Verdict;
-  /** Rejects when the images are not what was dumped; with CANCELLED when it was given up. */
+  /** Rejects when the images are not what was dumped, or may not be restored; with CANCELLED when it was given up. */
   verified: Promise<void>;
   /** CRIU has them streamed, by the socket that it finds in `dir`. */
   stream?: true;
@@ -41,6 +43,8 @@ export interface ImagesOptions {
   caller: Identity;
   /** Of CRIU; absent: only the small images are asked for, to look into them. */
   identity?: CriuIdentity;
+  /** Looks at the small images in `dir` before CRIU gets any; what it throws is thrown, or said by `verified`. */
+  admit?(dir: string): Promise<void>;
   /** All of them as files in a folder that is the caller's to add to. */
   asFiles?: boolean;
   signal?: AbortSignal;
@@ -49,13 +53,33 @@ export interface ImagesOptions {
 
 /** The source stays the caller's to close, after the images. */
 export async function openImages(context: EngineContext, options: ImagesOptions): Promise<Images> {
-  const { source } = options;
+  const { source, identity } = options;
   if (source.folder !== undefined)
-    return options.asFiles ? linked(context, source.folder, options) : folder(source.folder, options);
-  if (!source.seekable || isSmallTar(source) || options.asFiles) return unpacked(context, options);
-  return options.identity === undefined
-    ? extracted(context, options)
-    : streamed(context, options, options.identity);
+    return admitted(options, await (options.asFiles ? linked : folder)(context, options, source.folder));
+  if (!source.seekable || isSmallTar(source) || options.asFiles)
+    return admitted(options, await unpacked(context, options));
+  return identity === undefined ? extracted(context, options) : openStreamed(context, options, identity);
+}
+
+async function admitted({ admit }: ImagesOptions, images: Images): Promise<Images> {
+  try {
+    await legible(images, async () => admit?.(images.dir));
+    return images;
+  } catch (error) {
+    await images[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+/** Whoever stumbles over an image of a folder that is still being verified waits for what that says of it. */
+export async function legible<T>(images: Images, work: () => T | Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    const damaged = error instanceof CedanaError && error.reason === "CHECKPOINT_CORRUPT";
+    if (damaged && !images.stream) await images.verified;
+    throw error;
+  }
 }
 
 function isSmallTar({ tar, fds: [fd] }: CheckpointSource): boolean {
@@ -64,7 +88,11 @@ function isSmallTar({ tar, fds: [fd] }: CheckpointSource): boolean {
 
 const nothing = async () => {};
 
-async function folder(dir: string, { source, caller, identity, signal }: ImagesOptions): Promise<Images> {
+async function folder(
+  _: EngineContext,
+  { source, caller, identity, signal }: ImagesOptions,
+  dir: string,
+): Promise<Images> {
   const { path: label, place: from, fds } = source;
   const content = identity !== undefined;
   const verify = () => move({ verb: "verify", label, from, content }, { identity: caller, signal, fds });
@@ -78,9 +106,9 @@ async function folder(dir: string, { source, caller, identity, signal }: ImagesO
 }
 
 /** Other names of the same files where the disk allows it, else copies: links by path lead nowhere in a container. */
-async function linked(context: EngineContext, dir: string, options: ImagesOptions): Promise<Images> {
+async function linked(context: EngineContext, options: ImagesOptions, dir: string): Promise<Images> {
   const { caller, source } = options;
-  const original = await folder(dir, options);
+  const original = await folder(context, options, dir);
   try {
     const places = [dirname(source.path), ...disksFor(context, source.path)];
     // They will belong to somebody else.
@@ -143,7 +171,7 @@ async function unpacked(
 
 async function extracted(context: EngineContext, { source, caller, signal }: ImagesOptions): Promise<Images> {
   const { path: label, place: from, fds } = source;
-  const work = openWorkFolder(context, ownedBy(caller));
+  const work = openWorkFolder(context, workerOf(caller));
   const held = openSync(work.path, constants.O_RDONLY | constants.O_DIRECTORY);
   const remove = async () => work[Symbol.dispose]();
   try {
@@ -156,86 +184,4 @@ async function extracted(context: EngineContext, { source, caller, signal }: Ima
     closeSync(held);
   }
   return { dir: work.path, verified: Promise.resolve(), [Symbol.asyncDispose]: remove };
-}
-
-/** Writable for the mover, which has the caller's rights. */
-function ownedBy(caller: Identity): CriuIdentity {
-  const own = caller.uid === process.geteuid?.();
-  return own ? { kind: "own" } : { kind: "user", identity: caller, capabilities: [] };
-}
-
-async function streamed(
-  context: EngineContext,
-  { source, caller, signal, onBytes }: ImagesOptions,
-  identity: CriuIdentity,
-): Promise<Images> {
-  const { path: label, place: from, fds } = source;
-  const work = openWorkFolder(context, ownedBy(caller));
-  const verdict = openVerdict();
-  const held = openSync(work.path, constants.O_RDONLY | constants.O_DIRECTORY);
-  const uid = identity.kind === "own" ? (process.geteuid?.() ?? 0) : identity.identity.uid;
-  let mover: Mover | undefined;
-  let right = false;
-  const close = async () => {
-    const ended = mover?.[Symbol.asyncDispose]();
-    // Else it ends by itself, having nothing left to do.
-    if (!right) await ended;
-    verdict[Symbol.dispose]();
-    work[Symbol.dispose]();
-  };
-  try {
-    const dir = `/proc/self/fd/${FIRST_FD + fds.length}`;
-    mover = await startMover(
-      { verb: "serve", label, from, dir, uid },
-      { identity: caller, movers: context.movers, signal, fds: [...fds, held], onBytes },
-    );
-    await mover.event("opened");
-  } catch (error) {
-    await close();
-    throw error;
-  } finally {
-    closeSync(held);
-  }
-  const verified = verify(mover, verdict);
-  verified.then(
-    () => (right = true),
-    // CRIU must not wait for a word that will not come; whoever awaits `verified` sees why.
-    () => verdict.decide(false),
-  );
-  return {
-    dir: work.path,
-    verdict,
-    stream: true,
-    verified,
-    giveUp: () => verdict.giveUp(),
-    [Symbol.asyncDispose]: close,
-  };
-}
-
-/** How long damage is looked for when CRIU has failed, ms. */
-const damageWithin = 10_000;
-
-/** Resolves when `work` has, or after that time; holds up no process that would end. Rejects as `work` does. */
-async function within(ms: number, work: Promise<unknown>): Promise<void> {
-  const { promise: over, resolve } = Promise.withResolvers<void>();
-  const timer = setTimeout(resolve, ms);
-  try {
-    await Promise.race([work, over]);
-  } finally {
-    clearTimeout(timer);
-  }
-}
-
-/** Once the tree is there: everything that CRIU was given, and what it did not ask for. */
-async function verify(mover: Mover, verdict: Verdict): Promise<void> {
-  const there = await Promise.race([verdict.reached(), mover.answer.then(() => false)]);
-  if (!there) {
-    // CRIU may have stumbled over damage before anybody compared it.
-    mover.order({ order: "finish" });
-    await within(damageWithin, mover.event("verified"));
-    throw new CedanaError({ reason: "CANCELLED", message: "CRIU did not restore the tree" });
-  }
-  mover.order({ order: "finish" });
-  await mover.event("verified");
-  verdict.decide(true);
 }

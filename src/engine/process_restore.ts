@@ -8,7 +8,7 @@ import type { EngineContext } from "./context.ts";
 import type { Images } from "./images.ts";
 import { replacedStdio } from "./restore_plan.ts";
 
-export function restoreProcessStart(
+export async function restoreProcessStart(
   { config }: EngineContext,
   { criu: { leaveStopped, ...choices }, output }: RestoreOptions,
   made: {
@@ -18,7 +18,7 @@ export function restoreProcessStart(
     criu: string[];
     identity: RestoreStart["criuIdentity"];
   },
-): RestoreStart {
+): Promise<RestoreStart> {
   const { manifest, criu, identity, images, workDir } = made;
   const { tty } = manifest;
   const stdio = replacedStdio(manifest, output);
@@ -43,14 +43,16 @@ export function restoreProcessStart(
     },
     leaveStopped: leaveStopped ?? false,
     stdio,
-    unreadInput: unreadInput(images.dir, stdio),
+    unreadInput: await unreadInput(images, stdio),
     terminal: tty === null ? undefined : { key: tty.key, attributes: tty.attributes },
     stdinEnded: manifest.stdinEnded,
   };
 }
 
 /** What the pipe that was its stdin still held, when it gets another one. */
-function unreadInput(imagesDir: string, stdio: Replaced[]): string {
+async function unreadInput({ dir, small }: Images, stdio: Replaced[]): Promise<string> {
   const stdin = stdio.find(({ fd, file }) => fd === 0 && file === undefined);
-  return stdin === undefined ? "" : readPipeData(imagesDir, stdin.key).toBase64();
+  if (stdin === undefined) return "";
+  await small;
+  return readPipeData(dir, stdin.key).toBase64();
 }

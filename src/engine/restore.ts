@@ -24,7 +24,7 @@ import { claimContainerd, restoreTask } from "./containerd_restore.ts";
 import { checkMayUseContainers } from "./containers.ts";
 import { type EngineContext, socketPath } from "./context.ts";
 import { restoreIdentity } from "./criu_identity.ts";
-import { type Images, openImages } from "./images.ts";
+import { type Images, legible, openImages } from "./images.ts";
 import { killTree } from "./kill_tree.ts";
 import { noteFormerLog } from "./log.ts";
 import { waitForNamespacePids, waitForPids } from "./pids.ts";
@@ -89,18 +89,19 @@ export async function restore(
       checkOwner(source.job, manifest, source.path);
       checkCompatible(manifest, criu.version);
     });
+    const { job: former } = source;
+    if (former !== undefined) await step("supervisor", () => waitForSupervisor(context, former));
     await using images = await step("images", () =>
       openImages(context, {
         ...{ source: opened, caller, identity, signal },
         asFiles: container !== undefined,
+        async admit(dir) {
+          await checkCredentials(caller, dir);
+          if (container === undefined) await waitForPids(dir);
+        },
         onBytes: (done, total) => operation.bytes(done, total),
       }),
     );
-    await step("credentials", () => legible(images, () => checkCredentials(caller, images.dir)));
-    await step("pids", async () => {
-      if (source.job !== undefined) await waitForSupervisor(context, source.job);
-      if (container === undefined) await legible(images, () => waitForPids(images.dir));
-    });
     using work = openWorkFolder(context, identity);
     checkKind(options, manifest);
     const output = await step(
@@ -161,7 +162,7 @@ export async function restore(
                   verdict: images.verdict?.paths,
                 }),
               )
-            : restoreProcessStart(context, options, {
+            : await restoreProcessStart(context, options, {
                 ...{ manifest, criu: criu.command, identity, images, workDir: work.path },
               }),
     };
@@ -185,17 +186,6 @@ export async function restore(
     if (claim !== undefined) context.background.add(`container ${claim.container.id}`, () => claim.settle());
     return viewJob(context, job);
   });
-}
-
-/** Whoever stumbles over an image of a folder that is still being verified waits for what that says of it. */
-async function legible<T>(images: Images, work: () => T | Promise<T>): Promise<T> {
-  try {
-    return await work();
-  } catch (error) {
-    const damaged = error instanceof CedanaError && error.reason === "CHECKPOINT_CORRUPT";
-    if (damaged && !images.stream) await images.verified;
-    throw error;
-  }
 }
 
 /** A local copy that is just being moved to where it belongs is found there. */

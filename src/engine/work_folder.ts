@@ -1,6 +1,7 @@
 /** A folder for one run of CRIU: its log, statistics and pid file. */
 import { chownSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import type { CriuIdentity } from "../criu/session.ts";
+import type { Identity } from "../system/caller.ts";
 import { listDir, readStat } from "../system/proc.ts";
 import type { EngineContext } from "./context.ts";
 
@@ -16,6 +17,12 @@ export function openWorkFolder({ store }: EngineContext, identity: CriuIdentity)
   const path = mkdtempSync(`${parent}/.criu-${process.pid}-${readStat(process.pid)?.startTime ?? 0n}-`);
   if (identity.kind === "user") chownSync(path, identity.identity.uid, identity.identity.gid);
   return { path, [Symbol.dispose]: () => rmSync(path, { recursive: true, force: true }) };
+}
+
+/** To whom a folder must belong that a mover with the caller's rights is to write into. */
+export function workerOf(caller: Identity): CriuIdentity {
+  const own = caller.uid === process.geteuid?.();
+  return own ? { kind: "own" } : { kind: "user", identity: caller, capabilities: [] };
 }
 
 /** Removes the work folders of processes that are gone. */

@@ -14,6 +14,7 @@ import { isImageName } from "../../src/archive/names.ts";
 import { locateCriu } from "../../src/criu/locate.ts";
 import { type CaptureOptions, capture } from "../../src/criu/streamer/capture.ts";
 import { type Piece, serve } from "../../src/criu/streamer/serve.ts";
+import { listenForCriu } from "../../src/criu/streamer/thread.ts";
 import { until } from "./client.ts";
 import { countIn, workload } from "./victim.ts";
 
@@ -80,7 +81,8 @@ export class Streamed implements Disposable {
   /** Each of `names` by what `open` gives. */
   serve(names: Iterable<string>, open: (name: string) => Promise<AsyncIterable<Piece>>) {
     const images = new Map([...names].map((name) => [name, undefined]));
-    return serve({ imagesDir: this.dir, uid: this.#uid, images, open });
+    const listener = listenForCriu("serve", { imagesDir: this.dir, uid: this.#uid });
+    return serve({ listener, images, open });
   }
 
   /** Dumps it to its end and waits until its pids are free. */

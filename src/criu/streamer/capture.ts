@@ -3,13 +3,9 @@ import { CedanaError } from "../../errors.ts";
 import { addressOf } from "../../system/memory.ts";
 import { BLOCK, type CaptureMessage } from "./capture_loop.ts";
 import { Inbox } from "./inbox.ts";
-import { type Ending, startThread } from "./thread.ts";
+import { type Ending, type ListenOptions, listenForCriu, startThread } from "./thread.ts";
 
-export interface CaptureOptions {
-  /** CRIU's images folder; the socket is made in it. A path of at most 80 bytes: an open folder's /proc/self/fd/N does. */
-  imagesDir: string;
-  /** CRIU's user: the socket is given to it, and only its connection is taken. */
-  uid: number;
+export interface CaptureOptions extends ListenOptions {
   /** Bytes of blocks held at once. Small images come on top: at most 64 KiB for each that is open, and 4 MiB. */
   memoryLimit: number;
   /** Whether an image may have that name; one that may not fails the capture. */
@@ -52,7 +48,8 @@ export function capture({ imagesDir, uid, memoryLimit, accept, signal }: Capture
   const inbox = new Inbox<Captured>();
   const names = new Map<number, string>();
   const pool = { address: addressOf(memory), blocks };
-  const thread = startThread<CaptureMessage>({ verb: "capture", pool }, { imagesDir, uid }, receive);
+  const listener = listenForCriu("capture", { imagesDir, uid });
+  const thread = startThread<CaptureMessage>({ verb: "capture", pool }, listener, receive);
   const fail = (error: unknown) => {
     inbox.end(error);
     thread.stop();

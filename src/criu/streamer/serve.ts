@@ -3,13 +3,11 @@ import { CedanaError } from "../../errors.ts";
 import { addressOf } from "../../system/memory.ts";
 import { type Extent, ExtentTable } from "./extents.ts";
 import type { ServeMessage } from "./serve_loop.ts";
-import { type Ending, startThread } from "./thread.ts";
+import { type Ending, type Listener, startThread } from "./thread.ts";
 
 export interface ServeOptions {
-  /** CRIU's images folder; the socket is made in it. A path of at most 80 bytes: an open folder's /proc/self/fd/N does. */
-  imagesDir: string;
-  /** CRIU's user: the socket is given to it, and only its connection is taken. */
-  uid: number;
+  /** Where CRIU's connection comes, or has come; it belongs to what is returned. */
+  listener: Listener;
   /** Every image there is, with its content where that is at hand: CRIU asks for twenty small ones, one after the other. */
   images: ReadonlyMap<string, Uint8Array | undefined>;
   /** The content of another. What it throws fails the restore. It is left early (`return`) when CRIU closes it before its end. */
@@ -60,9 +58,7 @@ export interface Serving extends AsyncDisposable {
   [Symbol.asyncDispose](): Promise<void>;
 }
 
-/** CRIU may be started when this returns. Throws the system error when the socket cannot be made. */
-export function serve({ imagesDir, uid, images, open, signal }: ServeOptions): Serving {
-  signal?.throwIfAborted();
+export function serve({ listener, images, open, signal }: ServeOptions): Serving {
   const served: Served[] = [];
   /** What waits for a file's piece to be taken: with false when CRIU has closed it. */
   const waiting = new Map<number, (taken: boolean) => void>();
@@ -75,7 +71,7 @@ export function serve({ imagesDir, uid, images, open, signal }: ServeOptions): S
   };
   const closed = new Set<number>();
   const { promise: done, resolve, reject } = Promise.withResolvers<Served[]>();
-  const thread = startThread<ServeMessage>({ verb: "serve", images }, { imagesDir, uid }, receive);
+  const thread = startThread<ServeMessage>({ verb: "serve", images }, listener, receive);
   let failed = false;
   const fail = (error: unknown) => {
     failed = true;
@@ -94,6 +90,7 @@ export function serve({ imagesDir, uid, images, open, signal }: ServeOptions): S
   };
   const onAbort = () => fail(signal?.reason);
   signal?.addEventListener("abort", onAbort, { once: true });
+  if (signal?.aborted) onAbort();
   const ended = thread.ended.then(() => {
     signal?.removeEventListener("abort", onAbort);
     // Not before: until then the thread may be reading the piece's memory.

@@ -34,10 +34,18 @@ export interface Task {
   uid: number;
 }
 
-export interface ThreadOptions {
-  /** An open folder that CRIU gets as its images folder. */
+/** Where CRIU connects, and waits until somebody takes its connection. */
+export interface Listener {
+  fd: number;
+  path: string;
+  /** CRIU's. */
+  uid: number;
+}
+
+export interface ListenOptions {
+  /** CRIU's images folder; the socket is made in it. A path of at most 80 bytes: an open folder's /proc/self/fd/N does. */
   imagesDir: string;
-  /** CRIU's; the socket is given to it, and nobody else's connection is taken. */
+  /** CRIU's user: the socket is given to it, and only its connection is taken. */
   uid: number;
 }
 
@@ -52,23 +60,39 @@ export interface Thread {
   ended: Promise<void>;
 }
 
-/** Listens when it returns: CRIU may be started then. Throws the system error. */
+/** CRIU may be started when it returns. The listener is the caller's until a thread gets it. Throws the system error. */
+export function listenForCriu(verb: Duty["verb"], { imagesDir, uid }: ListenOptions): Listener {
+  const path = `${imagesDir}/${socketNames[verb]}`;
+  const fd = listenAt(path);
+  try {
+    if (uid !== process.geteuid?.()) lchownSync(path, uid, -1);
+    return { fd, path, uid };
+  } catch (error) {
+    closeListener({ fd, path, uid });
+    throw error;
+  }
+}
+
+export function closeListener({ fd, path }: Listener): void {
+  closeSync(fd);
+  rmSync(path, { force: true });
+}
+
+/** The listener is the thread's from now on, also when this throws. */
 export function startThread<Message>(
   duty: Duty,
-  { imagesDir, uid }: ThreadOptions,
+  listener: Listener,
   onMessage: (message: Message | Ending) => void,
 ): Thread {
-  const path = `${imagesDir}/${socketNames[duty.verb]}`;
-  const listener = listenAt(path);
+  const { fd, path, uid } = listener;
   const control = pipe();
   let worker: Worker;
   try {
-    if (uid !== process.geteuid?.()) lchownSync(path, uid, -1);
-    const task: Task = { duty, listener, control: control.read, uid };
+    const task: Task = { duty, listener: fd, control: control.read, uid };
     worker = new Worker(entry(), { workerData: task });
   } catch (error) {
-    closeAll([listener, control.read, control.write]);
-    rmSync(path, { force: true });
+    closeAll([control.read, control.write]);
+    closeListener(listener);
     throw error;
   }
   let open = true;

@@ -88,8 +88,10 @@ export interface MoverBeginning {
 export type MoverEvent =
   /** It has what it was lent. */
   | { event: "begun" }
-  /** Everything that can be checked beforehand was: it waits for `go`. What CRIU streams from or to waits for CRIU. */
+  /** Everything that can be checked beforehand was: it waits for `go`. What CRIU streams to waits for CRIU. */
   | { event: "ready" }
+  /** CRIU may be started: it waits for its images until `go`. */
+  | { event: "listening" }
   | { event: "bytes"; done: number; total: number }
   /** CRIU's last image is written. */
   | { event: "captured"; files: ManifestFile[] }
@@ -102,7 +104,10 @@ export type MoverEvent =
   /** Every byte is what was dumped. */
   | { event: "verified" };
 
-/** What goes to this host needs neither `go` nor `commit`: nothing is checked before, and publishing is a rename. */
+/**
+ * What is written on this host needs neither `go` nor `commit`: nothing is checked before, and publishing is a rename. CRIU gets
+ * its images after `go`.
+ */
 export type MoverOrder =
   | { order: "go" }
   | { order: "manifest"; manifest: string }

@@ -5,6 +5,7 @@
 import { openReader } from "../../archive/open-reader.ts";
 import type { ImageReader, PlacedImage } from "../../archive/reader.ts";
 import { type InFiles, serve } from "../../criu/streamer/serve.ts";
+import { type Listener, listenForCriu } from "../../criu/streamer/thread.ts";
 import { putSmall } from "./extract.ts";
 import type { Port } from "./port.ts";
 import type { MoverRequest } from "./protocol.ts";
@@ -16,6 +17,9 @@ export type ServeRequest = Extract<MoverRequest, { verb: "serve" }>;
 const AT_HAND = 64 << 10;
 
 export async function serveImages({ from, dir, uid, label }: ServeRequest, port: Port): Promise<number> {
+  // CRIU looks at the kernel for longer than it takes to open a checkpoint. It hears of a failure as our process ends.
+  const listener = listenForCriu("serve", { imagesDir: dir, uid });
+  port.tell({ event: "listening" });
   using place = await openPlace(from, label, port.signal);
   const reader = await openReader(place.source);
   if (reader === undefined) throw new Error(`${label} cannot be read file by file`);
@@ -27,7 +31,9 @@ export async function serveImages({ from, dir, uid, label }: ServeRequest, port:
       if (reader.files.get(name) === piece.length && piece.length <= AT_HAND)
         images.set(name, new Uint8Array(piece));
     });
-    await serveAll(reader, { dir, uid, images }, port);
+    port.tell({ event: "opened", manifest: reader.manifestBytes.toString(), seekable: true });
+    await port.order("go");
+    await serveAll(reader, { listener, images }, port);
     return 0;
   } finally {
     reader.close();
@@ -36,7 +42,7 @@ export async function serveImages({ from, dir, uid, label }: ServeRequest, port:
 
 async function serveAll(
   reader: ImageReader,
-  { dir, uid, images }: { dir: string; uid: number; images: ReadonlyMap<string, Uint8Array | undefined> },
+  { listener, images }: { listener: Listener; images: ReadonlyMap<string, Uint8Array | undefined> },
   port: Port,
 ): Promise<void> {
   const total = [...reader.files.values()].reduce((sum, size) => sum + size, 0);
@@ -61,14 +67,7 @@ async function serveAll(
       port.bytes(done, total);
     }
   };
-  await using serving = serve({
-    imagesDir: dir,
-    uid,
-    images,
-    open,
-    signal: port.signal,
-  });
-  port.tell({ event: "opened", manifest: reader.manifestBytes.toString(), seekable: true });
+  await using serving = serve({ listener, images, open, signal: port.signal });
   // CRIU stands at its post-restore hook, having read all that it needs: it hangs up only when the tree runs.
   const restored = port.order("finish");
   await Promise.race([restored, serving.done.then(() => restored)]);
