@@ -25,8 +25,8 @@ export interface ContainerFlags {
   root: string;
   /** Folder of the cgroup to freeze it by. */
   freezeCgroup?: string;
-  /** CRIU's words for what holds connections still; absent: its own choice. */
-  networkLock?: string;
+  /** As long as it has no connections, nothing in its network is held still. */
+  unlocked: boolean;
 }
 
 export interface DumpCommand extends CriuFlags {
@@ -90,22 +90,25 @@ function places(command: Places): string[] {
 }
 
 /** As runc tells CRIU: devices of a new network namespace are its own to make again. */
-function containerFlags({ root, freezeCgroup, networkLock }: ContainerFlags): string[] {
+function containerFlags({ root, freezeCgroup, unlocked }: ContainerFlags, connected: boolean): string[] {
   return [
     ...["--root", root, "--empty-ns", "net"],
     ...(freezeCgroup === undefined ? [] : ["--freeze-cgroup", freezeCgroup]),
-    ...(networkLock === undefined ? [] : ["--network-lock", networkLock]),
+    ...(unlocked && !connected ? ["--network-lock", "skip"] : []),
   ];
 }
 
 /** Arguments after the CRIU binary. */
 export function dumpArguments(command: DumpCommand): string[] {
   const args = ["dump", "-t", String(command.pid), ...places(command), ...flags(command)];
-  if (command.container !== undefined) args.push(...containerFlags(command.container));
+  const chosen = optionsFromJson(command.criuOpts, "dump");
+  // Else CRIU refuses a tree that has connections.
+  const connected = [...args, ...chosen].includes("--tcp-established");
+  if (command.container !== undefined) args.push(...containerFlags(command.container, connected));
   if (command.leaveRunning) args.push("--leave-running");
   if (command.skipInFlight) args.push("--skip-in-flight");
   if (command.actionScript !== undefined) args.push("--action-script", command.actionScript);
-  return [...args, ...optionsFromJson(command.criuOpts, "dump")];
+  return [...args, ...chosen];
 }
 
 /** Arguments after the CRIU binary. The restored root becomes a child of the process that starts CRIU. */

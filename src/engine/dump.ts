@@ -66,7 +66,7 @@ export async function dump(context: EngineContext, options: DumpOptions): Promis
     const { tree, memory, facts, identity } = await step("inspect", () => {
       const tree = findTree(caller, stat.pid);
       const facts = runtime.beforeDump(stat.pid, {
-        ...{ container, tcpEstablished: options.criu.tcpEstablished },
+        container,
         containerd: containerd &&
           record && { ...manifestOf(containerd, record), ...(layer && { image: layer.name }) },
       });

@@ -3,7 +3,7 @@
  * over its RPC (libcontainer, Checkpoint and addCriuDumpMount), with differences that docs/containers.md explains: a
  * console is an external mount, namespaces that are shared with others are entered, and what runs is not frozen by its cgroup.
  */
-import { readlinkSync, statSync } from "node:fs";
+import { readFileSync, readlinkSync, statSync } from "node:fs";
 import { basename, isAbsolute, join } from "node:path";
 import { CedanaError } from "../errors.ts";
 import { type Mount, readMounts } from "../system/mounts.ts";
@@ -32,8 +32,10 @@ export interface ContainerDump {
   groups: string[];
   /** Ids of the mounts that are the container's own. */
   mounts: Set<number>;
-  /** CRIU would cut others off that share the network. */
+  /** Others share its network: CRIU, which holds still all that goes through it, until the restore, would cut them off. */
   sharesNetwork: boolean;
+  /** Its network is a loopback: nobody else's packets come while it stands still, and CRIU's five iptables are for nothing. */
+  alone: boolean;
   sharesIpc: boolean;
 }
 
@@ -69,6 +71,7 @@ export function dumpOptionsOf(container: RuncContainer): ContainerDump {
     groups: cgroups.filter(({ root }) => ownGroups.has(basename(root))).map(({ path }) => path),
     mounts: new Set(mounts.map(({ id }) => id)),
     sharesNetwork: joined("network") !== undefined,
+    alone: interfacesOf(pid).every((name) => name === "lo"),
     sharesIpc: joined("ipc") !== undefined,
   };
 }
@@ -103,6 +106,12 @@ function namespaceOf(pid: number, type: "network" | "pid"): string {
   const inode = /\[(\d+)\]$/.exec(name ?? "")?.[1];
   if (inode !== undefined) return inode;
   throw new CedanaError({ reason: "PROCESS_NOT_FOUND", message: `process ${pid} has just ended` });
+}
+
+/** Of its network namespace. */
+function interfacesOf(pid: number): string[] {
+  const [, , ...lines] = readFileSync(`/proc/${pid}/net/dev`, "utf8").trim().split("\n");
+  return lines.map((line) => line.slice(0, line.indexOf(":")).trim());
 }
 
 const mostLinks = 40;

@@ -40,8 +40,6 @@ export interface DumpAsked {
   container?: RuncContainer;
   /** What containerd knows of it. */
   containerd?: ManifestContainerd;
-  /** Established connections are to survive. */
-  tcpEstablished?: boolean;
 }
 
 export interface Runtime {

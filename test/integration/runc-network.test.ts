@@ -2,6 +2,8 @@
 import { afterAll, expect, test } from "bun:test";
 import { chmodSync, closeSync, readdirSync, readFileSync, readSync, statSync } from "node:fs";
 import { join } from "node:path";
+import { fromBinary } from "@bufbuild/protobuf";
+import { InventorySchema } from "../../src/gen/cedana/criu/v1/images_pb.ts";
 import { listContainers } from "../../src/runc/containers.ts";
 import { acceptFrom, listenAt, receive } from "../../src/system/unix_socket.ts";
 import { until } from "./client.ts";
@@ -99,6 +101,25 @@ test("a container that had a network of its own comes back in another, and is du
   await daemon.succeed("restore", "job", jidIn(restored));
   await isThere();
   await daemon.succeed("job", "kill", jidIn(restored));
+});
+
+test("a dump locks the network of a container that others reach, and no lonely one's", async () => {
+  const bundle = runc.bundle("reached");
+  const id = runc.id("reached");
+  await runc.exec(["run", "--detach", "--bundle", bundle.path, id]);
+  await until("it counts", () => bundle.count() > 0);
+  const lock = async () => {
+    const dump = ["dump", "runc", id, ...root(), "--leave-running", "--compression", "none", "--quiet"];
+    const dir = (await daemon.succeed(...dump)).trim();
+    // Two magic words and a length, then inventory_entry, of whose network_lock_method we read nothing else.
+    const record = fromBinary(InventorySchema, readFileSync(join(dir, "inventory.img")).subarray(12));
+    return [...(record.$unknown?.find(({ no }) => no === 11)?.data ?? [])];
+  };
+  expect(await lock()).toEqual([2]); // NETWORK_LOCK_SKIP
+  const { pid } = JSON.parse(await runc.exec(["state", id]));
+  await Bun.$`nsenter --net=/proc/${pid}/ns/net ip link add one type veth peer name other`;
+  expect(await lock()).toEqual([0]); // NETWORK_LOCK_IPTABLES
+  await bundle.goesOn();
 });
 
 test("--netns of a container that uses the host's network is refused, and why", async () => {

@@ -46,6 +46,17 @@ describe("a dump's arguments", () => {
     expect(all.join(" ")).toContain("--action-script /hook");
   });
 
+  test("hold connections still only where there may be any", () => {
+    const lock = (unlocked: boolean, more: Partial<DumpCommand> = {}) =>
+      dumpArguments({ ...dump, container: { root: "/r", unlocked }, ...more })
+        .join(" ")
+        .includes("--network-lock skip");
+    expect(lock(true)).toBe(true);
+    expect(lock(false)).toBe(false);
+    expect(lock(true, { tcpEstablished: true })).toBe(false);
+    expect(lock(true, { criuOpts: '{"tcp_established": true}' })).toBe(false);
+  });
+
   test("end with what --criu-opts says, so that it wins", () => {
     const args = dumpArguments({
       ...dump,

@@ -10,7 +10,7 @@ import { processRuntime } from "../process/process.ts";
 import { type DumpAsked, type Runtime, type TreeFacts, verbs } from "../runtime.ts";
 import { externalFile } from "./external_file.ts";
 
-function beforeDump(pid: number, { container, tcpEstablished }: DumpAsked = {}): TreeFacts {
+function beforeDump(pid: number, { container }: DumpAsked = {}): TreeFacts {
   if (container === undefined) throw new Error("a container's dump needs the container");
   const tree = processRuntime.beforeDump(pid);
   const dump = dumpOptionsOf(container);
@@ -38,8 +38,7 @@ function beforeDump(pid: number, { container, tcpEstablished }: DumpAsked = {}):
         container: {
           root: dump.root,
           freezeCgroup: dump.freezeCgroup,
-          // What holds connections still would hold the others' too, until the restore.
-          networkLock: dump.sharesNetwork && tcpEstablished !== true ? "skip" : undefined,
+          unlocked: dump.sharesNetwork || dump.alone,
         },
         external: [
           ...dump.external,
