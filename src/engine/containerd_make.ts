@@ -40,21 +40,22 @@ export interface NewContainer {
   spec(config: ImageConfig, rootfs: Mount[]): object;
 }
 
-/** Throws CONTAINER_EXISTS, IMAGE_NOT_FOUND; then nothing was made. Resolves also with how its file system is mounted. */
+/** Of an id that is free. Throws IMAGE_NOT_FOUND; then nothing was made. Resolves also with how its file system is mounted. */
 export async function makeContainer(
   containerd: Containerd,
   wanted: NewContainer,
 ): Promise<{ record: Container; rootfs: Mount[] }> {
   const { id, image, labels, runtime, runcOptions } = wanted;
-  if ((await findContainer(containerd, id)) !== undefined) throw taken(containerd, id);
   await using lease = await createLease(containerd);
   const held = lease.containerd;
   if (image === "") {
     const spec = wanted.spec(imageConfig({}), []);
     return { record: await createContainer(held, { id, labels, runtime, runcOptions, spec }), rootfs: [] };
   }
-  const resolved = await resolveImage(held, image);
-  const snapshotter = await chooseSnapshotter(held, wanted.snapshotter);
+  const [resolved, snapshotter] = await Promise.all([
+    resolveImage(held, image),
+    chooseSnapshotter(held, wanted.snapshotter),
+  ]);
   const parent = await unpackImage(held, resolved, snapshotter);
   const snapshot = { snapshotter, key: id };
   const rootfs = await prepareSnapshot(held, { ...snapshot, parent });
@@ -112,6 +113,7 @@ export async function makeForRun(options: RunOptions, jid: string): Promise<Made
   const id = choices?.id ?? jid;
   let started: Pick<MadeContainer, "args" | "cwd"> | undefined;
   using containerd = await open(place);
+  if ((await findContainer(containerd, id)) !== undefined) throw taken(containerd, id);
   const { record, rootfs } = await makeContainer(containerd, {
     ...{ id, image: choices?.image ?? "", snapshotter: choices?.snapshotter },
     runcOptions: choices?.noPivot ? { noPivotRoot: true } : {},

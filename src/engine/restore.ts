@@ -42,7 +42,7 @@ import {
 } from "./restore_plan.ts";
 import { checkCredentials, checkOwner, rightsOf } from "./restore_rights.ts";
 import { prepareFolder } from "./run.ts";
-import { type Finished, runSteps } from "./steps.ts";
+import { type Finished, runSteps, settled } from "./steps.ts";
 import { waitForSupervisor } from "./supervisor_gone.ts";
 import { viewJob } from "./view.ts";
 import { openWorkFolder } from "./work_folder.ts";
@@ -91,18 +91,6 @@ export async function restore(
     });
     const { job: former } = source;
     if (former !== undefined) await step("supervisor", () => waitForSupervisor(context, former));
-    await using images = await step("images", () =>
-      openImages(context, {
-        ...{ source: opened, caller, identity, signal },
-        asFiles: container !== undefined,
-        async admit(dir) {
-          await checkCredentials(caller, dir);
-          if (container === undefined) await waitForPids(dir);
-        },
-        onBytes: (done, total) => operation.bytes(done, total),
-      }),
-    );
-    using work = openWorkFolder(context, identity);
     checkKind(options, manifest);
     const output = await step(
       "output",
@@ -120,7 +108,28 @@ export async function restore(
     );
     if (source.job !== undefined) noteFormerLog(folder, source.job, output);
     const { containerd, layer } = container ?? {};
-    // containerd keeps the container's hooks, and a layer is unpacked before there are any.
+    const claiming =
+      container &&
+      containerd &&
+      step(
+        "container",
+        () => claimContainerd({ options, job: former, jid: source.jid, was: container, containerd, folder }),
+        (claimed) => claimed.undo(),
+      );
+    await using _claiming = settled(claiming);
+    await using images = await step("images", () =>
+      openImages(context, {
+        ...{ source: opened, caller, identity, signal },
+        asFiles: container !== undefined,
+        async admit(dir) {
+          await checkCredentials(caller, dir);
+          if (container === undefined) await waitForPids(dir);
+        },
+        onBytes: (done, total) => operation.bytes(done, total),
+      }),
+    );
+    using work = openWorkFolder(context, identity);
+    // A task of containerd's has no hook that would wait for it, and a layer is unpacked before there is one.
     if (containerd !== undefined || layer !== undefined) await step("verify", () => images.verified);
     const place =
       container && containerd === undefined
@@ -130,15 +139,7 @@ export async function restore(
             () => (container.layer === undefined ? undefined : releaseRootfs(folder)),
           )
         : undefined;
-    const claim =
-      container &&
-      containerd &&
-      (await step(
-        "container",
-        () =>
-          claimContainerd({ options, job: source.job, jid: source.jid, was: container, containerd, folder }),
-        (claimed) => claimed.undo(),
-      ));
+    const claim = await claiming;
     const restored = claim ?? place;
     if (restored !== undefined && joins(restored.spec, "pid")) await waitForNamespacePids(images.dir);
     const given = restored && isGivenNetwork(restored.spec) && joins(restored.spec, "network") === undefined;

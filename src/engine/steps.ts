@@ -52,6 +52,12 @@ export async function runSteps<T>(
   }
 }
 
+/** Disposing of it waits for a step that is under way beside others: when it is over, its undo is known. */
+export function settled(step: Promise<unknown> | undefined): AsyncDisposable {
+  const over = Promise.allSettled([step]);
+  return { [Symbol.asyncDispose]: async () => void (await over) };
+}
+
 async function unwind(undos: (() => void | Promise<void>)[]): Promise<unknown[]> {
   const failures: unknown[] = [];
   for (const undo of undos.reverse()) {
