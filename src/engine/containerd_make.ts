@@ -16,7 +16,6 @@ import type { ContainerdPlace, JobContainer } from "../jobs/types.ts";
 import type { TaskStart } from "../supervisor/spec.ts";
 import type { RunOptions } from "./api.ts";
 import { open, placeIn, runcRootOf } from "./containerd.ts";
-import { checkMayUseContainers } from "./containers.ts";
 
 /** On what was made for a job of ours: its id. */
 const LABEL = "cedana/job";
@@ -100,8 +99,7 @@ export async function forgetContainer({ id, containerd: place }: JobContainer, j
 
 /** The container of a job that is to run. */
 export async function makeForRun(options: RunOptions, jid: string): Promise<MadeContainer> {
-  const { caller, container: choices, args, env, cwd, tty, output } = options;
-  checkMayUseContainers(caller);
+  const { container: choices, args, env, cwd, tty, output } = options;
   if (tty && output.kind === "log") {
     throw new CedanaError({
       reason: "INVALID_ARGUMENT",

@@ -53,6 +53,19 @@ interface Claim {
   folder: string;
 }
 
+/** What was asked for, else where the job was, else the containerd of this host. */
+export function placeOfRestore(
+  { container: asked }: RestoreOptions,
+  job: JobRecord | undefined,
+  known: ManifestContainerd,
+): ContainerdPlace {
+  const before = job?.container?.containerd;
+  return placeIn({
+    address: asked?.address ?? before?.address,
+    namespace: asked?.namespace ?? before?.namespace ?? known.namespace,
+  });
+}
+
 /** Throws CONTAINER_EXISTS, IMAGE_NOT_FOUND, RUNTIME_UNAVAILABLE; then everything is as it was. */
 export async function claimContainerd({
   options,
@@ -63,11 +76,7 @@ export async function claimContainerd({
   folder,
 }: Claim): Promise<ClaimedContainer> {
   const { container: asked, criu } = options;
-  const before = job?.container?.containerd;
-  const place = placeIn({
-    address: asked?.address ?? before?.address,
-    namespace: asked?.namespace ?? before?.namespace ?? known.namespace,
-  });
+  const place = placeOfRestore(options, job, known);
   const id = asked?.id ?? job?.container?.id ?? was.id;
   const needs = { id, folder, groups: was.groups, lines: configLines(criu) };
   using containerd = await open(place);

@@ -20,7 +20,7 @@ import { checkCompatible } from "./compatible.ts";
 import { isGivenNetwork, openNetwork } from "./container_network.ts";
 import { joins, restoreContainerStart, restorePlace } from "./container_restore.ts";
 import { dropRootfs, releaseRootfs } from "./container_rootfs.ts";
-import { claimContainerd, restoreTask } from "./containerd_restore.ts";
+import { claimContainerd, placeOfRestore, restoreTask } from "./containerd_restore.ts";
 import { checkMayUseContainers } from "./containers.ts";
 import { type EngineContext, socketPath } from "./context.ts";
 import { restoreIdentity } from "./criu_identity.ts";
@@ -79,9 +79,13 @@ export async function restore(
     const identity = restoreIdentity(caller);
     const options = { ...asked, caller };
     const { container } = manifest;
-    const isTask = container?.containerd !== undefined;
-    context.supervisors.expect(isTask ? "task" : container === undefined ? "restore" : "container");
+    const { containerd, layer } = container ?? {};
     if (container !== undefined) checkMayUseContainers(caller);
+    context.supervisors.expect(
+      containerd !== undefined
+        ? { kind: "task", ...placeOfRestore(options, source.job, containerd) }
+        : { kind: container === undefined ? "restore" : "container" },
+    );
     const fresh = container && closing.use(openNetwork());
     const criu = await step("find criu", () => context.criu());
     await step("compatible", () => {
@@ -107,7 +111,6 @@ export async function restore(
       },
     );
     if (source.job !== undefined) noteFormerLog(folder, source.job, output);
-    const { containerd, layer } = container ?? {};
     const claiming =
       container &&
       containerd &&

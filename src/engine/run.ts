@@ -12,6 +12,7 @@ import { isPrivileged } from "./access.ts";
 import { notYet } from "./adopt.ts";
 import type { ContainerChoices, JobView, OutputChoice, RunOptions, TerminalSize } from "./api.ts";
 import { claimPlace, containerStart } from "./container_start.ts";
+import { placeIn } from "./containerd.ts";
 import { makeForRun, runTask, unmakeContainer } from "./containerd_make.ts";
 import { checkMayUseContainers, rootOf } from "./containers.ts";
 import { type EngineContext, socketPath } from "./context.ts";
@@ -26,7 +27,8 @@ export async function run(context: EngineContext, options: RunOptions): Promise<
   return runSteps({}, async (step) => {
     const { identity, jid } = await step("validate", () => validate(context, options));
     using _job = context.locks.take(`job ${jid}`, "started");
-    if (options.type === "containerd") context.supervisors.expect("task");
+    if (options.type === "containerd")
+      context.supervisors.expect({ kind: "task", ...placeIn(options.container ?? {}) });
     const container = await placeFor(step, options, jid);
     const started = container === undefined ? options : { ...options, ...container.asProcess };
     const folder = await step(
@@ -111,8 +113,7 @@ export function startOf(
 }
 
 /** Where a container is to be, and what its bundle says of what RunOptions say of a process. */
-async function placeOf({ caller, container, output }: RunOptions, jid: string): Promise<RunPlace> {
-  checkMayUseContainers(caller);
+async function placeOf({ container, output }: RunOptions, jid: string): Promise<RunPlace> {
   const place = { id: container?.id ?? jid, root: rootOf(container ?? {}), bundle: container?.bundle ?? "/" };
   const { process } = await claimPlace(place);
   const ours = process.terminal && container?.consoleSocket === undefined;
@@ -129,8 +130,9 @@ async function placeOf({ caller, container, output }: RunOptions, jid: string): 
 /** Who the job will be, and its name; throws when that is not the caller's to choose, or taken. */
 export function validate(
   { store }: EngineContext,
-  { caller, jid, asRoot }: Pick<RunOptions, "caller" | "jid" | "asRoot">,
+  { caller, jid, asRoot, type }: Pick<RunOptions, "caller" | "jid" | "asRoot" | "type">,
 ): { identity: Identity; jid: string } {
+  if (type !== "process") checkMayUseContainers(caller);
   // A daemon, or a command without one, that is not root's has no root to give.
   if (asRoot && (!isPrivileged(caller) || ownIdentity().uid !== 0)) {
     throw new CedanaError({

@@ -4,6 +4,7 @@ import type { Mount } from "../containerd/snapshots.ts";
 import type { CriuIdentity, RestoreChoices } from "../criu/session.ts";
 import type { VerdictPaths } from "../criu/verdict.ts";
 import type { ErrorFacts } from "../errors.ts";
+import type { ContainerdPlace } from "../jobs/types.ts";
 import type { Identity } from "../system/caller.ts";
 import type { WindowSize } from "../system/pty.ts";
 
@@ -106,6 +107,12 @@ export interface SupervisorSpec {
   attachFollows: boolean;
   start: RunStart | RestoreStart | ContainerStart | TaskStart;
 }
+
+/** Work that comes soon: what that takes is loaded, and containerd connected with, meanwhile. */
+export type Expected = { kind: "restore" | "container" } | ({ kind: "task" } & ContainerdPlace);
+
+/** What one that waits for work hears, a line of JSON each; at last that it has come. */
+export type Word = { expect: Expected } | { go: true };
 
 export type SupervisorReady = { ok: true; pid: number; startTime: string } | { ok: false; error: ErrorFacts };
 

@@ -11,6 +11,7 @@ import { removeContainer } from "../containerd/remove_container.ts";
 import { createTask, deleteTask, killTask, startTask as start, waitTask } from "../containerd/tasks.ts";
 import { explain } from "../criu/reasons.ts";
 import { CedanaError } from "../errors.ts";
+import type { ContainerdPlace } from "../jobs/types.ts";
 import type { ChildExit } from "../system/children.ts";
 import { readIfThere } from "../system/small_file.ts";
 import type { TaskStart } from "./spec.ts";
@@ -21,8 +22,35 @@ const SIGKILL = 9;
 /** Between two tries to reach a containerd that is being restarted, ms. */
 const RETRY_MS = 500;
 
-export async function startTask(task: TaskStart, io: TaskStdio): Promise<StartedJob> {
-  const containerd = await connectContainerd(task);
+/** A connection for work that is still to come, of a task there. */
+export interface EarlyConnection {
+  place: ContainerdPlace;
+  /** Whoever takes it closes it. */
+  containerd: Promise<OpenContainerd>;
+  /** Instead of taking it. */
+  close(): void;
+}
+
+export function connectEarly(place: ContainerdPlace): EarlyConnection {
+  const containerd = connectContainerd(place);
+  const close = () => void containerd.then((open) => open[Symbol.dispose]());
+  containerd.catch(() => {}); // whoever takes it hears of it
+  return { place, containerd, close };
+}
+
+function connect(task: TaskStart, early: EarlyConnection | undefined): Promise<OpenContainerd> {
+  if (early?.place.address === task.address && early.place.namespace === task.namespace)
+    return early.containerd;
+  early?.close();
+  return connectContainerd(task);
+}
+
+export async function startTask(
+  task: TaskStart,
+  io: TaskStdio,
+  early?: EarlyConnection,
+): Promise<StartedJob> {
+  const containerd = await connect(task, early);
   try {
     const pid = await makeTask(containerd, task, io);
     io.taken(containerd, task.id);

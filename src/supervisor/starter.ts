@@ -10,12 +10,10 @@ import { CedanaError, errnoOf } from "../errors.ts";
 import { specFd, statusFd } from "../system/exec.ts";
 import { closeAll, memoryFile, pipe, writeAll } from "../system/fd.ts";
 import { cleanEnvironment, selfCommand } from "../system/self.ts";
-import type { SupervisorReady, SupervisorSpec } from "./spec.ts";
+import type { Expected, SupervisorReady, SupervisorSpec, Word } from "./spec.ts";
 
 /** The fd of the pipe that a supervisor waits at. */
 export const goFd = 5;
-/** What is written there: the kind of work that comes, of which it loads what that takes; and that it has come. */
-export const word = { restore: "r", container: "c", task: "t", go: "g" };
 /** A new one is made ready when nothing was started for so long, ms: it must not compete with what is under way. */
 const quietMs = 30;
 
@@ -54,8 +52,8 @@ export class SupervisorStarter {
   }
 
   /** Work of that kind comes soon: what it takes is loaded meanwhile, in 3 ms, or in 30 for containerd's client. */
-  expect(kind: Exclude<SupervisorSpec["start"]["kind"], "run">): void {
-    if (this.spare !== undefined) say(this.spare.go, word[kind]);
+  expect(work: Expected): void {
+    if (this.spare !== undefined) say(this.spare.go, { expect: work });
   }
 
   /** Has one ready soon. */
@@ -71,14 +69,14 @@ export class SupervisorStarter {
 /** False when it has died: then it has not begun. */
 function give({ specFile, go }: Waiting, spec: SupervisorSpec): boolean {
   writeAll(specFile, JSON.stringify(spec));
-  const heard = say(go, word.go);
+  const heard = say(go, { go: true });
   closeAll([specFile, go]);
   return heard;
 }
 
-function say(go: number, what: string): boolean {
+function say(go: number, word: Word): boolean {
   try {
-    writeSync(go, what);
+    writeSync(go, `${JSON.stringify(word)}\n`);
     return true;
   } catch (error) {
     if (errnoOf(error) !== "EPIPE") throw error;

@@ -15,13 +15,15 @@ import type { JobExit } from "../jobs/types.ts";
 import { becomeSubreaper, type ChildExit, ownChildren, reapOrphans } from "../system/children.ts";
 import { specFd, statusFd } from "../system/exec.ts";
 import { closeAll, readAll, replaceFd } from "../system/fd.ts";
+import { linesOf } from "../system/lines.ts";
 import { bootId, readStat } from "../system/proc.ts";
 import { frame } from "./frames.ts";
 import { Output } from "./output.ts";
 import { type Served, serve } from "./serve.ts";
-import type { SupervisorReady, SupervisorSpec } from "./spec.ts";
+import type { SupervisorReady, SupervisorSpec, Word } from "./spec.ts";
 import { type StartedJob, startRun } from "./start_run.ts";
-import { goFd, word } from "./starter.ts";
+import type { EarlyConnection } from "./start_task.ts";
+import { goFd } from "./starter.ts";
 import { type JobStdio, openPipes, openTerminal } from "./stdio.ts";
 import type { TaskStdio } from "./task_stdio.ts";
 
@@ -31,13 +33,14 @@ const orphansMs = 1000;
 export async function superviseMain(): Promise<void> {
   // The job's life decides over ours: a signal meant for the daemon's group or terminal must not end it.
   for (const signal of ["SIGHUP", "SIGINT", "SIGTERM", "SIGQUIT"] as const) process.on(signal, () => {});
-  if (!(await hasWork())) process.exit(0);
+  const ahead = await waitForWork();
+  if (ahead === undefined) process.exit(0);
   const spec: SupervisorSpec = JSON.parse(readAll(specFd));
   closeAll([specFd]);
   complainTo(`${spec.folder}/supervisor.log`);
   let told = false;
   try {
-    await supervise(spec, (pid, startTime) => {
+    await supervise(spec, ahead.containerd, (pid, startTime) => {
       tell({ ok: true, pid, startTime: String(startTime) });
       told = true;
     });
@@ -50,16 +53,21 @@ export async function superviseMain(): Promise<void> {
   process.exit(0);
 }
 
-/** Waits for the word to begin; false when whoever could give it is gone. */
-async function hasWork(): Promise<boolean> {
-  for await (const bytes of Bun.file(goFd).stream()) {
-    const said = new TextDecoder().decode(bytes);
-    if (said.includes(word.go)) return true;
-    if (said.includes(word.restore)) await import("./start_restore.ts");
-    if (said.includes(word.container)) await import("./start_container.ts");
-    if (said.includes(word.task)) await Promise.all([import("./task_stdio.ts"), import("./start_task.ts")]);
+/** Waits for the word to begin; resolves with what was done ahead, or undefined when whoever could give it is gone. */
+async function waitForWork(): Promise<{ containerd?: EarlyConnection } | undefined> {
+  let containerd: EarlyConnection | undefined;
+  for await (const line of linesOf(Bun.file(goFd).stream())) {
+    const word: Word = JSON.parse(line);
+    if ("go" in word) return { containerd };
+    const { expect } = word;
+    if (expect.kind === "restore") await import("./start_restore.ts");
+    if (expect.kind === "container") await import("./start_container.ts");
+    if (expect.kind !== "task") continue;
+    const [{ connectEarly }] = await Promise.all([import("./start_task.ts"), import("./task_stdio.ts")]);
+    containerd?.close();
+    containerd = connectEarly(expect);
   }
-  return false;
+  return undefined;
 }
 
 /** What goes wrong from now on is written there. */
@@ -84,6 +92,7 @@ function facts(error: unknown) {
 
 async function supervise(
   spec: SupervisorSpec,
+  early: EarlyConnection | undefined,
   ready: (pid: number, startTime: bigint) => void,
 ): Promise<void> {
   becomeSubreaper();
@@ -97,7 +106,7 @@ async function supervise(
   };
   const served: Served = { output, stdio, jid: spec.jid, log: spec.log, onCheckpointed };
   const server = await serve(spec.socket, served);
-  const job = await startJob(spec, stdio, task).catch((error: unknown) => {
+  const job = await startJob(spec, stdio, task, early).catch((error: unknown) => {
     output.removeLog();
     throw error;
   });
@@ -142,7 +151,9 @@ async function startJob(
   { start, identity, log }: SupervisorSpec,
   stdio: JobStdio,
   task: TaskStdio | undefined,
+  early: EarlyConnection | undefined,
 ): Promise<StartedJob> {
+  if (start.kind !== "task") early?.close();
   // Nobody can attach to a logged job: nothing more will come to its stdin than what it is owed.
   const endInput = () => {
     if (log !== undefined) stdio.input.end();
@@ -157,7 +168,7 @@ async function startJob(
     if (task === undefined) throw new Error("a task has stdio of its own");
     if (start.stdinEnded) stdio.input.end();
     const { startTask } = await import("./start_task.ts");
-    return startTask(start, task);
+    return startTask(start, task, early);
   }
   if (start.kind === "container") {
     const { startContainer } = await import("./start_container.ts");

@@ -5,7 +5,7 @@ import type { Subprocess } from "bun";
 import { CedanaError, errnoOf, reasons } from "../../errors.ts";
 import type { Identity } from "../../system/caller.ts";
 import { Fields } from "../../system/fields.ts";
-import { linesOf } from "./port.ts";
+import { linesOf } from "../../system/lines.ts";
 import type { MoverAnswer, MoverBeginning, MoverEvent, MoverOrder, MoverRequest } from "./protocol.ts";
 import { type Movers, type Started, spawnMover } from "./start.ts";
 

@@ -2,6 +2,7 @@
 import { closeSync, openSync, writeSync } from "node:fs";
 import { CedanaError } from "../../errors.ts";
 import { replaceFd } from "../../system/fd.ts";
+import { linesOf } from "../../system/lines.ts";
 import {
   FIRST_FD,
   MOST_FDS,
@@ -103,16 +104,4 @@ function isOrder<K extends MoverOrder["order"]>(
 function print(message: MoverEvent | MoverAnswer): void {
   const line = Buffer.from(`${JSON.stringify(message)}\n`);
   for (let done = 0; done < line.length; ) done += writeSync(1, line, done);
-}
-
-/** Without their ends; what follows the last end is no line. */
-export async function* linesOf(stream: AsyncIterable<Uint8Array>): AsyncGenerator<string, void, undefined> {
-  const decoder = new TextDecoder();
-  let text = "";
-  for await (const chunk of stream) {
-    text += decoder.decode(chunk, { stream: true });
-    const lines = text.split("\n");
-    text = lines.pop() ?? "";
-    yield* lines;
-  }
 }
