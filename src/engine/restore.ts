@@ -83,7 +83,7 @@ export async function restore(
     if (container !== undefined) checkMayUseContainers(caller);
     context.supervisors.expect(
       containerd !== undefined
-        ? { kind: "task", ...placeOfRestore(options, source.job, containerd) }
+        ? { kind: "task", place: placeOfRestore(options, source.job, containerd) }
         : { kind: container === undefined ? "restore" : "container" },
     );
     const fresh = container && closing.use(openNetwork());

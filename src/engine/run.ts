@@ -28,7 +28,7 @@ export async function run(context: EngineContext, options: RunOptions): Promise<
     const { identity, jid } = await step("validate", () => validate(context, options));
     using _job = context.locks.take(`job ${jid}`, "started");
     if (options.type === "containerd")
-      context.supervisors.expect({ kind: "task", ...placeIn(options.container ?? {}) });
+      context.supervisors.expect({ kind: "task", place: placeIn(options.container ?? {}) });
     const container = await placeFor(step, options, jid);
     const started = container === undefined ? options : { ...options, ...container.asProcess };
     const folder = await step(

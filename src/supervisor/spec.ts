@@ -109,7 +109,7 @@ export interface SupervisorSpec {
 }
 
 /** Work that comes soon: what that takes is loaded, and containerd connected with, meanwhile. */
-export type Expected = { kind: "restore" | "container" } | ({ kind: "task" } & ContainerdPlace);
+export type Expected = { kind: "restore" | "container" } | { kind: "task"; place?: ContainerdPlace };
 
 /** What one that waits for work hears, a line of JSON each; at last that it has come. */
 export type Word = { expect: Expected } | { go: true };

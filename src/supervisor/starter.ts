@@ -25,6 +25,8 @@ interface Waiting {
 
 export class SupervisorStarter {
   private spare: Waiting | undefined;
+  /** Of the work that came last. */
+  private kind: SupervisorSpec["start"]["kind"] | undefined;
   private timer: NodeJS.Timeout | undefined;
 
   /**
@@ -42,6 +44,7 @@ export class SupervisorStarter {
   /** To the one that waits, unless it has died; returns where it answers. */
   private hand(spec: SupervisorSpec): number {
     clearTimeout(this.timer);
+    this.kind = spec.start.kind;
     const { spare } = this;
     this.spare = undefined;
     if (spare !== undefined && give(spare, spec)) return spare.status;
@@ -60,7 +63,10 @@ export class SupervisorStarter {
   prepare(): void {
     clearTimeout(this.timer);
     this.timer = setTimeout(() => {
-      this.spare ??= spawnWaiting();
+      if (this.spare !== undefined) return;
+      this.spare = spawnWaiting();
+      // Where one task of containerd's was, there will be more; others load what they need in no time.
+      if (this.kind === "task") this.expect({ kind: "task" });
     }, quietMs);
     this.timer.unref();
   }

@@ -64,8 +64,9 @@ async function waitForWork(): Promise<{ containerd?: EarlyConnection } | undefin
     if (expect.kind === "container") await import("./start_container.ts");
     if (expect.kind !== "task") continue;
     const [{ connectEarly }] = await Promise.all([import("./start_task.ts"), import("./task_stdio.ts")]);
+    if (expect.place === undefined) continue;
     containerd?.close();
-    containerd = connectEarly(expect);
+    containerd = connectEarly(expect.place);
   }
   return undefined;
 }
