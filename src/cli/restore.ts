@@ -31,10 +31,13 @@ export async function restoreJob(
   const { withDaemon } = await import("./session.ts");
   return withDaemon(call, async (daemon, config) => {
     const asked = { ...request, ...(await sourceOf(daemon)), profiling: config.profiling.enabled };
-    const response = await operate(call, "restore", inDaemon(daemon, daemon.restore, asked));
-    const { writeResultFile } = await import("./result.ts");
+    // What the answer takes is loaded while it is waited for.
+    const [response, { writeResultFile }, { followStarted }] = await Promise.all([
+      operate(call, "restore", inDaemon(daemon, daemon.restore, asked)),
+      import("./result.ts"),
+      import("./started.ts"),
+    ]);
     writeResultFile(args["result-file"], response);
-    const { followStarted } = await import("./started.ts");
     return followStarted(call, daemon, config, {
       verb: "restored",
       job: answered(response.job, "job"),

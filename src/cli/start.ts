@@ -22,8 +22,11 @@ export async function startJob(
   }
   const { withDaemon } = await import("./session.ts");
   return withDaemon(call, async (daemon, config) => {
-    const { job, profile } = await daemon.run({ ...request, profiling: config.profiling.enabled });
-    const { followStarted } = await import("./started.ts");
+    // What the answer takes is loaded while it is waited for.
+    const [{ job, profile }, { followStarted }] = await Promise.all([
+      daemon.run({ ...request, profiling: config.profiling.enabled }),
+      import("./started.ts"),
+    ]);
     return followStarted(call, daemon, config, {
       verb: "started",
       job: answered(job, "job"),

@@ -1,10 +1,8 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { DumpRequestSchema, DumpResponse } from "../../gen/cedana/daemon/v1/daemon_pb.ts";
-import type { Checkpoint } from "../../gen/cedana/daemon/v1/job_pb.ts";
 import { usageError } from "../argv/usage.ts";
 import { type Call, defineCommand, defineGroup, type Values } from "../command.ts";
 import { containerArgument, containerdFlags, rootFlag } from "../container_flags.ts";
-import { configOf, present } from "../context.ts";
 import { dumpFlags, jobArgument, pidArgument } from "../flags.ts";
 import { placeOf } from "../place.ts";
 import { notSupported, refuseGiven } from "../unsupported.ts";
@@ -158,49 +156,20 @@ async function dump(call: DumpCall, target: Target, container?: Layer): Promise<
     criu: criuOf(args),
   };
   const { inDaemon, operate } = await import("../operation.ts");
+  // What the answer takes is loaded while it is waited for.
+  const report = async (answer: Promise<DumpResponse>) => {
+    const [response, { reportDump }] = await Promise.all([answer, import("../dumped.ts")]);
+    reportDump(call, response, args["result-file"]);
+  };
   if (args["no-server"]) {
     const { dumpForeground } = await import("../foreground.ts");
-    await report(call, await operate(call, "dump", (signal) => dumpForeground(call, request, signal)));
+    await report(operate(call, "dump", (signal) => dumpForeground(call, request, signal)));
     return 0;
   }
   const { withDaemon } = await import("../session.ts");
   await withDaemon(call, async (daemon, { profiling }) => {
     const asked = { ...request, profiling: profiling.enabled };
-    await report(call, await operate(call, "dump", inDaemon(daemon, daemon.dump, asked)));
+    await report(operate(call, "dump", inDaemon(daemon, daemon.dump, asked)));
   });
   return 0;
-}
-
-async function report(call: DumpCall, response: DumpResponse): Promise<void> {
-  const { reportProfile, writeResultFile } = await import("../result.ts");
-  const { renderJson } = await import("../render/json.ts");
-  const { size } = await import("../render/size.ts");
-  const { duration } = await import("../render/profile.ts");
-  const { answered } = await import("../requests.ts");
-  const { profile, frozenUs, image } = response;
-  writeResultFile(call.args["result-file"], response);
-  reportProfile(call, configOf(call), profile);
-  if (response.checkpoint === undefined && image !== "") {
-    present(call, {
-      json: () => renderJson(response),
-      table: () => `committed the writable layer as image ${image}\n`,
-      quiet: () => `${image}\n`,
-    });
-    return;
-  }
-  const checkpoint = answered(response.checkpoint, "checkpoint");
-  const frozen = duration(Number(frozenUs) / 1000, "auto");
-  present(call, {
-    json: () => renderJson(response),
-    table: () =>
-      `${image && `committed the writable layer as image ${image}\n`}` +
-      `dumped ${size(checkpoint.size)}, frozen for ${frozen}, ${whereTo(checkpoint)}\n`,
-    quiet: () => `${checkpoint.path}\n`,
-  });
-}
-
-/** The last word is the path. */
-function whereTo({ state, path }: Checkpoint): string {
-  const PENDING = 2; // CheckpointState's module costs start-up time
-  return state === PENDING ? `being stored in the background: ${path}` : `to ${path}`;
 }
