@@ -86,7 +86,6 @@ export async function restore(
         ? { kind: "task", place: placeOfRestore(options, source.job, containerd) }
         : { kind: container === undefined ? "restore" : "container" },
     );
-    const fresh = container && closing.use(openNetwork());
     const criu = await step("find criu", () => context.criu());
     await step("compatible", () => {
       runtimeOf(manifest.type);
@@ -120,6 +119,7 @@ export async function restore(
         (claimed) => claimed.undo(),
       );
     await using _claiming = settled(claiming);
+    const fresh = container && closing.use(openNetwork());
     await using images = await step("images", () =>
       openImages(context, {
         ...{ source: opened, caller, identity, signal },
