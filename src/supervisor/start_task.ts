@@ -33,8 +33,12 @@ export interface EarlyConnection {
 
 export function connectEarly(place: ContainerdPlace): EarlyConnection {
   const containerd = connectContainerd(place);
-  const close = () => void containerd.then((open) => open[Symbol.dispose]());
   containerd.catch(() => {}); // whoever takes it hears of it
+  const close = () =>
+    void containerd.then(
+      (open) => open[Symbol.dispose](),
+      () => {},
+    );
   return { place, containerd, close };
 }
 
