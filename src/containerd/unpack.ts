@@ -10,7 +10,7 @@
 import { Code } from "@connectrpc/connect";
 import { CedanaError } from "../errors.ts";
 import type { Containerd } from "./connect.ts";
-import { labelBlob } from "./content.ts";
+import { blobInfo, labelBlob } from "./content.ts";
 import { toMessage } from "./descriptor.ts";
 import { chainId } from "./digest.ts";
 import { codeOf, during } from "./failure.ts";
@@ -27,16 +27,22 @@ export async function unpackImage(
   const diffIds = image.layers.map((layer) => layer.diffId);
   const chain = chainId(diffIds);
   if (chain === "") return chain;
+  const label = `containerd.io/gc.ref.snapshot.${snapshotter}`;
+  const { digest } = image.config;
   // The uppermost stands on all others.
-  const isThere = (await statSnapshot(containerd, { snapshotter, key: chain })) !== undefined;
+  const [snapshot, config] = await Promise.all([
+    statSnapshot(containerd, { snapshotter, key: chain }),
+    blobInfo(containerd, digest),
+  ]);
+  const isThere = snapshot !== undefined;
   await using lease = isThere ? undefined : await createLease(containerd);
   const held = lease?.containerd ?? containerd;
   for (const [at, layer] of isThere ? [] : image.layers.entries()) {
     const parent = chainId(diffIds.slice(0, at));
     await unpackLayer(held, { layer, parent, snapshotter, image: image.name });
   }
-  const label = `containerd.io/gc.ref.snapshot.${snapshotter}`;
-  await labelBlob(held, image.config.digest, { [label]: chain });
+  // A label is written to containerd's disk.
+  if (config?.labels[label] !== chain) await labelBlob(held, digest, { [label]: chain });
   return chain;
 }
 
