@@ -119,7 +119,6 @@ export async function restore(
         (claimed) => claimed.undo(),
       );
     await using _claiming = settled(claiming);
-    const fresh = container && closing.use(openNetwork());
     await using images = await step("images", () =>
       openImages(context, {
         ...{ source: opened, caller, identity, signal },
@@ -146,7 +145,7 @@ export async function restore(
     const restored = claim ?? place;
     if (restored !== undefined && joins(restored.spec, "pid")) await waitForNamespacePids(images.dir);
     const given = restored && isGivenNetwork(restored.spec) && joins(restored.spec, "network") === undefined;
-    const network = given ? await fresh?.path() : undefined;
+    const network = given ? closing.use(openNetwork()).path : undefined;
     const made = { manifest, criu: criu.command, images: images.dir, workDir: work.path, folder, network };
     const spec: SupervisorSpec = {
       jid: source.jid,

@@ -15,13 +15,13 @@ export function networkLock(): HealthItem {
   return { ...item, value: "neither iptables nor nft is installed", status: "warning", remedy };
 }
 
-/** What brings up `lo` in the network of a restored container (engine/container_hooks.ts). */
+/** What brings up `lo` in the network of a restored container with users of its own (engine/container_hooks.ts). */
 export function loopback(): HealthItem {
   const item = { component: "network", name: "container loopback" };
   const found = Bun.which("ip", { PATH: cleanEnvironment().PATH });
   if (found !== null) return { ...item, value: found, status: "ok" };
   const remedy =
-    "apt-get install iproute2; containers with a network of their own cannot be restored without it";
+    "apt-get install iproute2; containers with a network and users of their own cannot be restored without it";
   return { ...item, value: "ip is not installed", status: "warning", remedy };
 }
 

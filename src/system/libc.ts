@@ -22,6 +22,8 @@ const { symbols } = dlopen(libcName, {
   grantpt: { args: ["i32"], returns: "i32" },
   unlockpt: { args: ["i32"], returns: "i32" },
   ptsname_r: { args: ["i32", "ptr", "u64"], returns: "i32" },
+  unshare: { args: ["i32"], returns: "i32" },
+  setns: { args: ["i32", "i32"], returns: "i32" },
   setsid: { args: [], returns: "i32" },
   getsid: { args: ["i32"], returns: "i32" },
   getpgid: { args: ["i32"], returns: "i32" },
