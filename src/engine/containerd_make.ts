@@ -39,14 +39,15 @@ export interface NewContainer {
   spec(config: ImageConfig, rootfs: Mount[]): object;
 }
 
-/** Of an id that is free. Throws IMAGE_NOT_FOUND; then nothing was made. Resolves also with how its file system is mounted. */
+/**
+ * Of an id that is free; `held` is a connection under a lease, or containerd might take away what is made before the container
+ * is. Throws IMAGE_NOT_FOUND; then nothing was made. Resolves also with how its file system is mounted.
+ */
 export async function makeContainer(
-  containerd: Containerd,
+  held: Containerd,
   wanted: NewContainer,
 ): Promise<{ record: Container; rootfs: Mount[] }> {
   const { id, image, labels, runtime, runcOptions } = wanted;
-  await using lease = await createLease(containerd);
-  const held = lease.containerd;
   if (image === "") {
     const spec = wanted.spec(imageConfig({}), []);
     return { record: await createContainer(held, { id, labels, runtime, runcOptions, spec }), rootfs: [] };
@@ -112,7 +113,8 @@ export async function makeForRun(options: RunOptions, jid: string): Promise<Made
   let started: Pick<MadeContainer, "args" | "cwd"> | undefined;
   using containerd = await open(place);
   if ((await findContainer(containerd, id)) !== undefined) throw taken(containerd, id);
-  const { record, rootfs } = await makeContainer(containerd, {
+  await using lease = await createLease(containerd);
+  const { record, rootfs } = await makeContainer(lease.containerd, {
     ...{ id, image: choices?.image ?? "", snapshotter: choices?.snapshotter },
     runcOptions: choices?.noPivot ? { noPivotRoot: true } : {},
     labels: labelsOf(jid),

@@ -9,6 +9,7 @@ import type { Manifest } from "../archive/manifest.ts";
 import type { ManifestContainer, ManifestContainerd } from "../archive/manifest-container.ts";
 import type { Containerd } from "../containerd/connect.ts";
 import { type Container, findContainer, RUNC, updateContainer } from "../containerd/containers.ts";
+import { createLease, deleteLease } from "../containerd/leases.ts";
 import { type Mount, snapshotMounts } from "../containerd/snapshots.ts";
 import { deleteTask, findTask } from "../containerd/tasks.ts";
 import { swrkArguments } from "../criu/options.ts";
@@ -100,14 +101,24 @@ export async function claimContainerd({
   const spec = restoringSpec(lasting, needs);
   const parsed = parsedSpec(spec, id);
   const labels = labelsOf(jid);
-  const { record, rootfs } = await makeContainer(containerd, {
+  const lease = await createLease(containerd);
+  const { record, rootfs } = await makeContainer(lease.containerd, {
     ...{ id, image: asked?.image ?? known.image, runtime: known.runtime || RUNC },
     snapshotter: asked?.snapshotter ?? (known.snapshotter || undefined),
     labels: { ...known.labels, ...labels },
     spec: () => spec,
+  }).catch(async (error: unknown) => {
+    await lease[Symbol.asyncDispose]();
+    throw error;
   });
-  const undo = () => unmakeContainer(place, id);
-  const settle = () => respec(place, { id, spec: lasting, labels });
+  const undo = async () => {
+    await unmakeContainer(place, id);
+    await endLease(place, lease.id);
+  };
+  const settle = async () => {
+    await respec(place, { id, spec: lasting, labels });
+    await endLease(place, lease.id);
+  };
   return { container: jobContainer(place, record), record, rootfs, spec: parsed, own: true, undo, settle };
 }
 
@@ -140,6 +151,12 @@ async function findStopped(
   }
   if (task !== undefined) await deleteTask(containerd, id);
   return container;
+}
+
+/** Not before the task is there: it is a write to containerd's disk. */
+async function endLease(place: ContainerdPlace, id: string): Promise<void> {
+  using containerd = await open(place);
+  await deleteLease(containerd, id);
 }
 
 /** One that is gone by then is no error. */
