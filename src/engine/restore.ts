@@ -20,7 +20,8 @@ import { checkCompatible } from "./compatible.ts";
 import { isGivenNetwork, openNetwork } from "./container_network.ts";
 import { joins, restoreContainerStart, restorePlace } from "./container_restore.ts";
 import { dropRootfs, releaseRootfs } from "./container_rootfs.ts";
-import { claimContainerd, placeOfRestore, restoreTask } from "./containerd_restore.ts";
+import { claimContainerd, placeOfRestore } from "./containerd_claim.ts";
+import { restoreTask } from "./containerd_restore.ts";
 import { checkMayUseContainers } from "./containers.ts";
 import { type EngineContext, socketPath } from "./context.ts";
 import { restoreIdentity } from "./criu_identity.ts";
@@ -104,12 +105,12 @@ export async function restore(
       "prepare",
       () => prepareFolder(context, source.jid),
       async (made) => {
-        if (source.job !== undefined) return;
+        if (former !== undefined) return;
         await dropRootfs(made);
         removeJobFolder(context.store.path, source.jid);
       },
     );
-    if (source.job !== undefined) noteFormerLog(folder, source.job, output);
+    if (former !== undefined) noteFormerLog(folder, former, output);
     const claiming =
       container &&
       containerd &&
@@ -137,7 +138,7 @@ export async function restore(
       container && containerd === undefined
         ? await step(
             "bundle",
-            () => restorePlace(options, { job: source.job, was: container, folder, images: images.dir }),
+            () => restorePlace(options, { job: former, was: container, folder, images: images.dir }),
             () => (container.layer === undefined ? undefined : releaseRootfs(folder)),
           )
         : undefined;
