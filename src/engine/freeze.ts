@@ -8,7 +8,7 @@ import { CedanaError } from "../errors.ts";
 import type { ContainerdPlace } from "../jobs/types.ts";
 import type { RuncContainer } from "../runc/containers.ts";
 import type { Identity } from "../system/caller.ts";
-import { readStat } from "../system/proc.ts";
+import { type ProcStat, readStat } from "../system/proc.ts";
 import { findTarget, findTree } from "./access.ts";
 import type { Target } from "./api.ts";
 import { runc } from "./container_after.ts";
@@ -24,17 +24,39 @@ export async function freeze(context: EngineContext, caller: Identity, target: T
     if (container.status !== "paused") await pause(container, containerd);
     return findTree(caller, stat.pid);
   }
+  return stopTree(caller, stat.pid);
+}
+
+function stopTree(caller: Identity, root: number): number[] {
+  let stands = false;
   for (let round = 0; round < rounds; round++) {
-    const running = findTree(caller, stat.pid).filter((pid) => readStat(pid)?.state !== "Z");
-    const loose = running.filter((pid) => readStat(pid)?.state !== "T");
-    if (loose.length === 0) return running;
-    signalAll(loose, "SIGSTOP");
-    Bun.sleepSync(1);
+    const tree = findTree(caller, root).flatMap((pid) => readStat(pid) ?? []);
+    const alive = tree.filter(({ state }) => state !== "Z");
+    const loose = alive.filter(({ state }) => state !== "T");
+    if (loose.length > 0) {
+      stands = false;
+      signalAll(loose.map(pidOf), "SIGSTOP");
+      signalAll(childrenWaitedFor(alive).map(pidOf), "SIGCONT");
+      Bun.sleepSync(1);
+      // Looked at twice: a child that was born just before its parent stopped is in the second look.
+    } else if (stands) return alive.map(pidOf);
+    else stands = true;
   }
-  const message = `process ${stat.pid} cannot be frozen: it is in uninterruptible sleep, or forks faster than it is stopped`;
-  signalAll(findTree(caller, stat.pid), "SIGCONT");
+  const message = `process ${root} cannot be frozen: it is in uninterruptible sleep, or forks faster than it is stopped`;
+  signalAll(findTree(caller, root), "SIGCONT");
   throw new CedanaError({ reason: "NOT_SUPPORTED", message, hint: "try again" });
 }
+
+/**
+ * Children that were stopped between vfork(2) and exec, among others. Their parent sleeps uninterruptibly until they
+ * have called exec, and stops only then.
+ */
+function childrenWaitedFor(tree: ProcStat[]): ProcStat[] {
+  const sleeping = new Set(tree.filter(({ state }) => state === "D").map(pidOf));
+  return tree.filter(({ state, ppid }) => state === "T" && sleeping.has(ppid));
+}
+
+const pidOf = ({ pid }: ProcStat): number => pid;
 
 export async function unfreeze(context: EngineContext, caller: Identity, target: Target): Promise<number[]> {
   const { stat, container, containerd } = await findTarget(context, caller, target);

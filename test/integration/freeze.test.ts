@@ -48,6 +48,17 @@ test("unfreeze by pid lets all of it go on", async () => {
   expect(pids.filter((member) => existsSync(`/proc/${member}`)).map(state)).not.toContain("T");
 });
 
+test("a shell that starts one command after the other is frozen whenever it is asked", async () => {
+  // Most of its time it is in vfork(2), uninterruptible until its child has called exec.
+  const loop = "while :; do /bin/true; done";
+  await daemon.succeed("run", "process", "--attachable", "--jid", "starts", "--", "sh", "-c", loop);
+  for (let time = 0; time < 40; time++) {
+    await daemon.succeed("freeze", "job", "starts");
+    expect((await inspectJob(daemon, "starts")).status).toBe("stopped");
+    await daemon.succeed("unfreeze", "job", "starts");
+  }
+});
+
 test("what does not run cannot be frozen", async () => {
   await daemon.cli(["kill", "tree"]);
   const halted = await daemon.cli(["freeze", "job", "tree"]);
