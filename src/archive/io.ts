@@ -8,6 +8,12 @@ const writeAt = promisify(write);
 /** Up to so many bytes the way to the thread pool and back takes longer than the work: most images are smaller. */
 const SMALL = 64 << 10;
 
+/**
+ * Most that one call writes. The kernel takes a folio as large as the call: the largest come from free memory that was
+ * longest unused, which a virtual machine's host may have taken back. Measured in docs/performance.md.
+ */
+const PIECE = 256 << 10;
+
 /** Read only, never through a link, never waiting for the writer of a fifo. */
 export const READ = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
 /** A new file of ours: an existing name, were it a link, is EEXIST. */
@@ -31,7 +37,7 @@ export async function readFully(fd: number, buffer: Buffer, position: number): P
 export async function writeFully(fd: number, bytes: Uint8Array, position: number): Promise<void> {
   let done = 0;
   while (done < bytes.length) {
-    const [left, at] = [bytes.length - done, position + done];
+    const [left, at] = [Math.min(bytes.length - done, PIECE), position + done];
     done +=
       left <= SMALL
         ? writeSync(fd, bytes, done, left, at)
