@@ -31,19 +31,25 @@ export interface InForeground {
 function openContext(config: Config, report: Report = warn): { context: EngineContext; close(): void } {
   try {
     const store = openStore(config.db.path);
-    return { context: createContext(config, store, report), close: () => store.close() };
+    const context = createContext(config, store, report);
+    return { context, close: () => closeContext(context) };
   } catch (error) {
     if (process.geteuid?.() === 0 || !(error instanceof CedanaError)) throw error;
     const folder = mkdtempSync(join(tmpdir(), "cedana-"));
     const store = openStore(join(folder, "jobs.db"));
     const context = createContext(config, store, report);
     const close = () => {
-      store.close();
+      closeContext(context);
       leaveRunDir(context);
       rmSync(folder, { recursive: true, force: true });
     };
     return { context, close };
   }
+}
+
+function closeContext({ store, containerd }: EngineContext): void {
+  containerd[Symbol.dispose]();
+  store.close();
 }
 
 function warn(what: string, error: unknown): void {

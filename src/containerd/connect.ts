@@ -27,11 +27,16 @@ export interface Containerd {
   /** The same connection; the garbage collector spares what is made through it, until the lease ends. */
   leased(id: string): Containerd;
   /** The same again, lease and all, over a connection of its own: for bulk data (write_blob.ts). */
-  apart(): OpenContainerd;
+  apart(): Containerd & Disposable;
 }
 
 /** Whoever opened it closes it: that ends every call under way. */
-export interface OpenContainerd extends Containerd, Disposable {}
+export interface OpenContainerd extends Containerd, Disposable {
+  /** Whether containerd is still at the other end. */
+  isOpen(): boolean;
+  /** The same connection. */
+  inNamespace(namespace: string): Containerd;
+}
 
 export interface ConnectOptions {
   /** The socket's path, with or without unix://. */
@@ -58,7 +63,15 @@ export async function connectContainerd(options: ConnectOptions = {}): Promise<O
     sessions.abort();
     throw error;
   }
-  return { ...over(sessions, facts), [Symbol.dispose]: () => sessions.abort() };
+  return {
+    ...over(sessions, facts),
+    isOpen: () => !["closed", "error"].includes(sessions.state()),
+    inNamespace(other) {
+      checkIdentifier("namespace", other);
+      return over(sessions, { ...facts, namespace: other });
+    },
+    [Symbol.dispose]: () => sessions.abort(),
+  };
 }
 
 interface Facts {

@@ -143,7 +143,7 @@ export async function findTarget(
     return { job, stat: findProcess(caller, job.process.pid), container: containerOf(job), containerd };
   }
   if ("container" in target) {
-    const { container, place, record } = await findContainer(caller, target.container);
+    const { container, place, record } = await findContainer(context, caller, target.container);
     const stat = findProcess(caller, initOf(container));
     return { job: jobOf(context, stat), stat, container, containerd: place, record };
   }
@@ -153,11 +153,12 @@ export async function findTarget(
 
 /** Of any runtime. Throws CONTAINER_NOT_FOUND. */
 export async function findContainer(
+  context: EngineContext,
   caller: Identity,
   ref: ContainerRef,
 ): Promise<{ container: RuncContainer; place?: ContainerdPlace; record?: Container }> {
   return ref.type === "containerd"
-    ? findContainerd(caller, ref)
+    ? findContainerd(context, caller, ref)
     : { container: findRuncContainer(caller, ref) };
 }
 

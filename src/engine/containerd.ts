@@ -1,12 +1,7 @@
 /** containerd's containers as targets: by what people call them, with what runc has of their tasks. */
 import { join } from "node:path";
 import type { ManifestContainerd } from "../archive/manifest-container.ts";
-import {
-  connectContainerd,
-  DEFAULT_ADDRESS,
-  DEFAULT_NAMESPACE,
-  type OpenContainerd,
-} from "../containerd/connect.ts";
+import { type Containerd, DEFAULT_ADDRESS, DEFAULT_NAMESPACE } from "../containerd/connect.ts";
 import { type Container, findContainer, getContainer, listContainers } from "../containerd/containers.ts";
 import { findTask } from "../containerd/tasks.ts";
 import { CedanaError } from "../errors.ts";
@@ -15,6 +10,7 @@ import { type RuncContainer, readContainer } from "../runc/containers.ts";
 import type { Identity } from "../system/caller.ts";
 import type { ContainerRef } from "./api.ts";
 import { checkMayUseContainers } from "./containers.ts";
+import type { EngineContext } from "./context.ts";
 
 /** Where the shim has runc keep its state, unless the container says otherwise. */
 const RUNC_ROOT = "/run/containerd/runc";
@@ -36,20 +32,20 @@ export function placeIn({
   };
 }
 
-export function open(place: ContainerdPlace, signal?: AbortSignal): Promise<OpenContainerd> {
-  return connectContainerd({ ...place, signal });
-}
-
 /** runc's --root for a container. */
 export function runcRootOf({ runcOptions }: Pick<Container, "runcOptions">, namespace: string): string {
   return join(runcOptions?.root || RUNC_ROOT, namespace);
 }
 
 /** By id, or the beginning of one. Throws CONTAINER_NOT_FOUND, and JOB_HALTED for one that does not run. */
-export async function findContainerd(caller: Identity, ref: ContainerRef): Promise<FoundContainerd> {
+export async function findContainerd(
+  context: EngineContext,
+  caller: Identity,
+  ref: ContainerRef,
+): Promise<FoundContainerd> {
   checkMayUseContainers(caller);
   const place = placeIn(ref);
-  using containerd = await open(place);
+  const containerd = await context.containerd.open(place);
   const record = await named(containerd, ref.id);
   const container = readContainer(runcRootOf(record, place.namespace), record.id);
   if (container !== undefined) return { container, place, record };
@@ -68,7 +64,7 @@ export async function findContainerd(caller: Identity, ref: ContainerRef): Promi
 }
 
 /** Of that id, or the only one whose id begins so. Throws CONTAINER_NOT_FOUND. */
-export async function named(containerd: OpenContainerd, id: string): Promise<Container> {
+export async function named(containerd: Containerd, id: string): Promise<Container> {
   const exact = await findContainer(containerd, id);
   if (exact !== undefined) return exact;
   const all = await listContainers(containerd);
@@ -83,9 +79,12 @@ export async function named(containerd: OpenContainerd, id: string): Promise<Con
 }
 
 /** Throws CONTAINER_NOT_FOUND. */
-export async function recordOf(place: ContainerdPlace, id: string): Promise<Container> {
-  using containerd = await open(place);
-  return await getContainer(containerd, id);
+export async function recordOf(
+  { containerd }: EngineContext,
+  place: ContainerdPlace,
+  id: string,
+): Promise<Container> {
+  return await getContainer(await containerd.open(place), id);
 }
 
 /** What a checkpoint must know of it. */

@@ -16,8 +16,9 @@ import { isObject, type Json, parseObject } from "../system/json.ts";
 import type { RestoreOptions } from "./api.ts";
 import { cgroupLines, joining, withCriuConfig } from "./container_bundle.ts";
 import { withLoopback, withoutDockersHook } from "./container_hooks.ts";
-import { open, placeIn } from "./containerd.ts";
+import { placeIn } from "./containerd.ts";
 import { jobContainer, jobLabelOf, labelsOf, makeContainer } from "./containerd_make.ts";
+import type { EngineContext } from "./context.ts";
 
 export interface ClaimedContainer {
   container: JobContainer;
@@ -57,19 +58,16 @@ export function placeOfRestore(
 }
 
 /** Throws CONTAINER_EXISTS, IMAGE_NOT_FOUND, RUNTIME_UNAVAILABLE; then everything is as it was. */
-export async function claimContainerd({
-  options,
-  job,
-  jid,
-  was,
-  containerd: known,
-  folder,
-}: Claim): Promise<ClaimedContainer> {
+export async function claimContainerd(
+  context: EngineContext,
+  { options, job, jid, was, containerd: known, folder }: Claim,
+): Promise<ClaimedContainer> {
   const { container: asked, criu } = options;
   const place = placeOfRestore(options, job, known);
   const id = asked?.id ?? job?.container?.id ?? was.id;
   const needs = { id, folder, groups: was.groups, lines: configLines(criu) };
-  using containerd = await open(place);
+  const open = () => context.containerd.open(place);
+  const containerd = await open();
   const there = await findStopped(containerd, id, asked?.image);
   if (there !== undefined) {
     const { spec, labels } = there;
@@ -81,8 +79,8 @@ export async function claimContainerd({
     const rootfs = key === "" ? [] : await snapshotMounts(containerd, { snapshotter, key });
     const ours = own ? labelsOf(jid) : {};
     await updateContainer(containerd, { id, spec: changed, labels: ours });
-    const undo = () => later(place, (again) => respec(again, { id, spec, labels }));
-    const settle = () => later(place, (again) => respec(again, { id, spec: lasting, labels: ours }));
+    const undo = async () => respec(await open(), { id, spec, labels });
+    const settle = async () => respec(await open(), { id, spec: lasting, labels: ours });
     return { container: jobContainer(place, there), record: there, rootfs, spec: parsed, own, undo, settle };
   }
   const isSame = id === was.id && place.namespace === known.namespace;
@@ -101,16 +99,16 @@ export async function claimContainerd({
     throw error;
   });
   // The lease ends when the task is there: that is a write to containerd's disk.
-  const undo = () =>
-    later(place, async (again) => {
-      await removeContainer(again, id);
-      await deleteLease(again, lease.id);
-    });
-  const settle = () =>
-    later(place, async (again) => {
-      await respec(again, { id, spec: lasting, labels });
-      await deleteLease(again, lease.id);
-    });
+  const undo = async () => {
+    const again = await open();
+    await removeContainer(again, id);
+    await deleteLease(again, lease.id);
+  };
+  const settle = async () => {
+    const again = await open();
+    await respec(again, { id, spec: lasting, labels });
+    await deleteLease(again, lease.id);
+  };
   return { container: jobContainer(place, record), record, rootfs, spec: parsed, own: true, undo, settle };
 }
 
@@ -143,12 +141,6 @@ async function findStopped(
   }
   if (task !== undefined) await deleteTask(containerd, id);
   return container;
-}
-
-/** Over a connection of its own. */
-async function later(place: ContainerdPlace, work: (containerd: Containerd) => Promise<void>): Promise<void> {
-  using containerd = await open(place);
-  await work(containerd);
 }
 
 /** One that is gone by then is no error. */

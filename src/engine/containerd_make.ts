@@ -15,7 +15,8 @@ import { CedanaError } from "../errors.ts";
 import type { ContainerdPlace, JobContainer } from "../jobs/types.ts";
 import type { TaskStart } from "../supervisor/spec.ts";
 import type { RunOptions } from "./api.ts";
-import { open, placeIn, runcRootOf } from "./containerd.ts";
+import { placeIn, runcRootOf } from "./containerd.ts";
+import type { EngineContext } from "./context.ts";
 
 /** On what was made for a job of ours: its id. */
 const LABEL = "cedana/job";
@@ -81,16 +82,23 @@ function taken({ namespace }: Containerd, id: string): CedanaError {
 }
 
 /** Undoes `makeContainer`; its task must be gone. */
-export async function unmakeContainer(place: ContainerdPlace, id: string): Promise<void> {
-  using containerd = await open(place);
-  await removeContainer(containerd, id);
+export async function unmakeContainer(
+  { containerd }: EngineContext,
+  place: ContainerdPlace,
+  id: string,
+): Promise<void> {
+  await removeContainer(await containerd.open(place), id);
 }
 
 /** What a dump left of a job's container, if it was made for that job. Whoever took containerd away took it too. */
-export async function forgetContainer({ id, containerd: place }: JobContainer, jid: string): Promise<void> {
+export async function forgetContainer(
+  context: EngineContext,
+  { id, containerd: place }: JobContainer,
+  jid: string,
+): Promise<void> {
   if (place === undefined) return;
   try {
-    using containerd = await open(place);
+    const containerd = await context.containerd.open(place);
     const container = await findContainer(containerd, id);
     if (container !== undefined && jobLabelOf(container) === jid) await removeContainer(containerd, id);
   } catch (error) {
@@ -99,7 +107,11 @@ export async function forgetContainer({ id, containerd: place }: JobContainer, j
 }
 
 /** The container of a job that is to run. */
-export async function makeForRun(options: RunOptions, jid: string): Promise<MadeContainer> {
+export async function makeForRun(
+  context: EngineContext,
+  options: RunOptions,
+  jid: string,
+): Promise<MadeContainer> {
   const { container: choices, args, env, cwd, tty, output } = options;
   if (tty && output.kind === "log") {
     throw new CedanaError({
@@ -111,7 +123,7 @@ export async function makeForRun(options: RunOptions, jid: string): Promise<Made
   const place = placeIn(choices ?? {});
   const id = choices?.id ?? jid;
   let started: Pick<MadeContainer, "args" | "cwd"> | undefined;
-  using containerd = await open(place);
+  const containerd = await context.containerd.open(place);
   if ((await findContainer(containerd, id)) !== undefined) throw taken(containerd, id);
   await using lease = await createLease(containerd);
   const { record, rootfs } = await makeContainer(lease.containerd, {

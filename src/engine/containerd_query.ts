@@ -6,7 +6,7 @@ import { describeContainer } from "../runc/describe.ts";
 import { dockerPlaces } from "../runc/docker.ts";
 import type { Identity } from "../system/caller.ts";
 import type { ContainerRef, Queried } from "./api.ts";
-import { named, open, placeIn, runcRootOf } from "./containerd.ts";
+import { named, placeIn, runcRootOf } from "./containerd.ts";
 import { checkMayUseContainers, jobOfContainer } from "./containers.ts";
 import type { EngineContext } from "./context.ts";
 
@@ -22,7 +22,7 @@ export async function describeContainerd(
   const described = await Promise.all(
     refs.map(async (ref) => {
       const place = placeIn(ref);
-      using containerd = await open(place);
+      const containerd = await context.containerd.open(place);
       const found = ref.id === "" ? await listContainers(containerd) : [await named(containerd, ref.id)];
       return found.map((record) => describe(context, place, record));
     }),

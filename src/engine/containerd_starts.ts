@@ -1,8 +1,9 @@
 /** When tasks of containerd's start: for whoever waits for one that is to come. */
+import { connectContainerd } from "../containerd/connect.ts";
 import { subscribe } from "../containerd/events.ts";
 import type { Identity } from "../system/caller.ts";
 import type { ContainerRef } from "./api.ts";
-import { open, placeIn } from "./containerd.ts";
+import { placeIn } from "./containerd.ts";
 import { checkMayUseContainers } from "./containers.ts";
 
 /** containerd does not tell when it has begun to listen, and forgets us when it is restarted: between two looks, ms. */
@@ -19,7 +20,7 @@ export async function watchStarts(
   signal: AbortSignal | undefined,
 ): Promise<Starts> {
   checkMayUseContainers(caller);
-  const containerd = await open(placeIn(ref), signal);
+  const containerd = await connectContainerd({ ...placeIn(ref), signal });
   const ending = new AbortController();
   let started = Promise.withResolvers<void>();
   const following = follow().catch(() => {}); // containerd was stopped: looking goes on, and tells of it

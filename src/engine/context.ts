@@ -4,6 +4,7 @@ import { rmdirSync } from "node:fs";
 import { hostname } from "node:os";
 import { resolve } from "node:path";
 import type { Config } from "../config/schema.ts";
+import { Connections } from "../containerd/connections.ts";
 import type { CriuBinary } from "../criu/locate.ts";
 import { errnoOf } from "../errors.ts";
 import type { JobStore } from "../jobs/store.ts";
@@ -27,6 +28,7 @@ export interface EngineContext {
   runDir: string;
   supervisors: SupervisorStarter;
   movers: Movers;
+  containerd: Connections;
   /** Checkpoints that are being stored in the background, by id. */
   storing: Map<string, AbortController>;
   /** Work that goes on after its call has answered. */
@@ -50,6 +52,7 @@ export function createContext(config: Config, store: JobStore, report: Report): 
     operations: new Operations(),
     supervisors: new SupervisorStarter(),
     movers: new Movers(),
+    containerd: new Connections(),
     storing: new Map(),
     background: new Background(report),
     runDir: openRunDir(store.path),

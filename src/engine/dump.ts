@@ -43,13 +43,14 @@ export async function dump(context: EngineContext, options: DumpOptions): Promis
   const { caller } = options;
   const found = await findTarget(context, caller, options.target);
   const { job, stat, container, containerd } = found;
-  const record = containerd && container && (found.record ?? (await recordOf(containerd, container.id)));
-  const layer = await writableLayer(found, record, options.container);
+  const record =
+    containerd && container && (found.record ?? (await recordOf(context, containerd, container.id)));
+  const layer = await writableLayer(context, found, record, options.container);
   using _process = context.locks.take(`process ${stat.pid}`, "dumped");
   using _job = job === undefined ? undefined : context.locks.take(`job ${job.jid}`, "dumped");
   if (layer && containerd && container && options.container?.rootfsOnly) {
     return await runSteps({ signal: options.signal }, async (step) => {
-      await step("image", () => commitAlone(layer, container, containerd));
+      await step("image", () => commitAlone(context, layer, { container, place: containerd }));
       return { frozenUs: 0, image: layer.name };
     });
   }

@@ -10,7 +10,7 @@ import type { RuncContainer } from "../runc/containers.ts";
 import type { FoundTarget } from "./access.ts";
 import type { ContainerDumpChoices } from "./api.ts";
 import { letRun } from "./container_after.ts";
-import { open } from "./containerd.ts";
+import type { EngineContext } from "./context.ts";
 
 export interface WritableLayer {
   /** Of the image that it becomes. */
@@ -22,6 +22,7 @@ export interface WritableLayer {
 
 /** Undefined where nobody asked for it. Throws what makes it fail for sure, while nothing stands still yet. */
 export async function writableLayer(
+  context: EngineContext,
   { container, containerd: place }: FoundTarget,
   record: Container | undefined,
   asked: ContainerDumpChoices | undefined,
@@ -46,17 +47,17 @@ export async function writableLayer(
     });
   }
   const name = asked.image ?? `localhost/cedana/${id}:${Math.floor(Date.now() / 1000)}`;
-  using containerd = await open(place);
+  const containerd = await context.containerd.open(place);
   await checkFree(containerd, name);
   const base = await resolveImage(containerd, image);
   return {
     name,
     async commit() {
-      using containerd = await open(place);
+      const containerd = await context.containerd.open(place);
       await commitImage(containerd, { name, base, snapshotter, key: snapshotKey, createdBy: "cedana dump" });
     },
     async remove() {
-      using containerd = await open(place);
+      const containerd = await context.containerd.open(place);
       await deleteImage(containerd, name);
     },
   };
@@ -64,12 +65,12 @@ export async function writableLayer(
 
 /** The image alone. The container stands still meanwhile, and then runs on, also where containerd is gone by then. */
 export async function commitAlone(
+  context: EngineContext,
   layer: WritableLayer,
-  container: RuncContainer,
-  place: ContainerdPlace,
+  { container, place }: { container: RuncContainer; place: ContainerdPlace },
 ): Promise<void> {
   if (container.status === "paused") return layer.commit();
-  using containerd = await open(place);
+  const containerd = await context.containerd.open(place);
   try {
     await pauseTask(containerd, container.id);
     await layer.commit();

@@ -12,7 +12,6 @@ import { type ProcStat, readStat } from "../system/proc.ts";
 import { findTarget, findTree } from "./access.ts";
 import type { Target } from "./api.ts";
 import { runc } from "./container_after.ts";
-import { open } from "./containerd.ts";
 import type { EngineContext } from "./context.ts";
 
 /** How often the tree is looked at again for children that were born while it was being stopped. */
@@ -21,7 +20,7 @@ const rounds = 100;
 export async function freeze(context: EngineContext, caller: Identity, target: Target): Promise<number[]> {
   const { stat, container, containerd } = await findTarget(context, caller, target);
   if (container !== undefined) {
-    if (container.status !== "paused") await pause(container, containerd);
+    if (container.status !== "paused") await pause(context, container, containerd);
     return findTree(caller, stat.pid);
   }
   return stopTree(caller, stat.pid);
@@ -61,7 +60,7 @@ const pidOf = ({ pid }: ProcStat): number => pid;
 export async function unfreeze(context: EngineContext, caller: Identity, target: Target): Promise<number[]> {
   const { stat, container, containerd } = await findTarget(context, caller, target);
   if (container !== undefined) {
-    if (container.status === "paused") await resume(container, containerd);
+    if (container.status === "paused") await resume(context, container, containerd);
     return findTree(caller, stat.pid);
   }
   // Children first: a parent that wakes before them would see them stopped.
@@ -71,16 +70,22 @@ export async function unfreeze(context: EngineContext, caller: Identity, target:
 }
 
 /** By whoever has to know of it: containerd does not ask runc. */
-async function pause({ root, id }: RuncContainer, place: ContainerdPlace | undefined): Promise<void> {
+async function pause(
+  context: EngineContext,
+  { root, id }: RuncContainer,
+  place: ContainerdPlace | undefined,
+): Promise<void> {
   if (place === undefined) return runc(["--root", root, "pause", id], `pause container ${id}`);
-  using containerd = await open(place);
-  await pauseTask(containerd, id);
+  await pauseTask(await context.containerd.open(place), id);
 }
 
-async function resume({ root, id }: RuncContainer, place: ContainerdPlace | undefined): Promise<void> {
+async function resume(
+  context: EngineContext,
+  { root, id }: RuncContainer,
+  place: ContainerdPlace | undefined,
+): Promise<void> {
   if (place === undefined) return runc(["--root", root, "resume", id], `resume container ${id}`);
-  using containerd = await open(place);
-  await resumeTask(containerd, id);
+  await resumeTask(await context.containerd.open(place), id);
 }
 
 function signalAll(pids: number[], signal: "SIGSTOP" | "SIGCONT"): void {

@@ -114,7 +114,7 @@ export async function deleteJobs(
     using _lock = context.locks.take(`job ${jid}`, "deleted");
     const taken = checkpoints ? context.store.listCheckpoints(jid) : [];
     for (const checkpoint of taken) await removeCheckpointOf(context, caller, checkpoint);
-    if (job.container?.containerd !== undefined) await forgetContainer(job.container, jid);
+    if (job.container?.containerd !== undefined) await forgetContainer(context, job.container, jid);
     context.store.deleteJob(jid);
     const folder = jobFolder(context.store.path, jid);
     if (job.container !== undefined) await dropRootfs(folder);

@@ -17,7 +17,7 @@ const lookEvery = 50;
 export async function manage(context: EngineContext, options: ManageOptions): Promise<JobView> {
   const { target } = options;
   if ("container" in target) {
-    const { container, place } = await thereAt(options, target.container);
+    const { container, place } = await thereAt(context, options, target.container);
     const { id, root, bundle } = container;
     const known = { id, root, bundle, ...(place && { containerd: place }) };
     return record(context, options, { pid: initOf(container), container: known });
@@ -34,15 +34,16 @@ export async function manage(context: EngineContext, options: ManageOptions): Pr
 
 /** The container; where it is to be waited for, once its program runs. */
 async function thereAt(
+  context: EngineContext,
   { caller, upcoming, signal }: ManageOptions,
   ref: ContainerRef,
 ): Promise<{ container: RuncContainer; place?: ContainerdPlace }> {
-  if (!upcoming) return findContainer(caller, ref);
+  if (!upcoming) return findContainer(context, caller, ref);
   await using starts = ref.type === "containerd" ? await watchStarts(caller, ref, signal) : undefined;
   for (;;) {
     signal?.throwIfAborted();
     try {
-      const found = await findContainer(caller, ref);
+      const found = await findContainer(context, caller, ref);
       if (found.container.status === "running" || found.container.status === "paused") return found;
     } catch (error) {
       const reason = error instanceof CedanaError ? error.reason : undefined;

@@ -116,7 +116,10 @@ export async function restore(
       containerd &&
       step(
         "container",
-        () => claimContainerd({ options, job: former, jid: source.jid, was: container, containerd, folder }),
+        () =>
+          claimContainerd(context, {
+            ...{ options, job: former, jid: source.jid, was: container, containerd, folder },
+          }),
         (claimed) => claimed.undo(),
       );
     await using _claiming = settled(claiming);

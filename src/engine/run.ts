@@ -29,7 +29,7 @@ export async function run(context: EngineContext, options: RunOptions): Promise<
     using _job = context.locks.take(`job ${jid}`, "started");
     if (options.type === "containerd")
       context.supervisors.expect({ kind: "task", place: placeIn(options.container ?? {}) });
-    const container = await placeFor(step, options, jid);
+    const container = await placeFor(context, step, options, jid);
     const started = container === undefined ? options : { ...options, ...container.asProcess };
     const folder = await step(
       "prepare",
@@ -87,6 +87,7 @@ export interface RunPlace {
 
 /** What is to be started where; undefined for a process. */
 export async function placeFor(
+  context: EngineContext,
   step: StepRunner,
   options: RunOptions,
   jid: string,
@@ -95,9 +96,9 @@ export async function placeFor(
   if (options.type !== "containerd") return undefined;
   const { container, rootfs, args, cwd } = await step(
     "container",
-    () => makeForRun(options, jid),
+    () => makeForRun(context, options, jid),
     async ({ container: { id, containerd } }) => {
-      if (containerd !== undefined) await unmakeContainer(containerd, id);
+      if (containerd !== undefined) await unmakeContainer(context, containerd, id);
     },
   );
   return { place: container, rootfs, asProcess: { args, cwd, tty: options.tty } };

@@ -19,7 +19,7 @@ export async function runInForeground(
     const { identity, jid } = await step("validate", () => validate(context, options));
     const log = output.kind === "log" ? output.path : undefined;
     const place = { ...options, output: log === undefined ? ({ kind: "attachable" } as const) : output };
-    const container = await placeFor(step, place, jid);
+    const container = await placeFor(context, step, place, jid);
     const started = await step(
       "start",
       () =>

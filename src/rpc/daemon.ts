@@ -26,6 +26,7 @@ export async function startDaemon(config: Config): Promise<number> {
   using store = openStore(config.db.path);
   using _only = lockDatabase(store.path);
   const context = createContext(config, store, (what, error) => log.warn(`${what}: ${messageOf(error)}`));
+  using _containerd = context.containerd;
   using _runDir = { [Symbol.dispose]: () => leaveRunDir(context) };
   await adopt(context);
   const server = await serve({

@@ -276,6 +276,16 @@ describe("a container that somebody else started", () => {
   });
 });
 
+test("a containerd that is restarted is found again, and told of while it is down", async () => {
+  const listed = () => daemon.succeed("query", "containerd", ...place(), "--format", "json");
+  const before = await listed();
+  await server.restart(async () => {
+    const told = await daemon.refuse("query", "containerd", ...place());
+    expect(told).toContain(`containerd is not running: nothing listens on ${server.address}`);
+  });
+  expect(await listed()).toBe(before);
+});
+
 describe("what cannot be", () => {
   test("is said in one line, and nothing is left", async () => {
     const sh = ["--", "sh"];

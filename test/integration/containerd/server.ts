@@ -31,8 +31,8 @@ export interface TestContainerd {
     cmd?: string[];
     user?: string;
   }): Promise<string>;
-  /** Kills containerd and starts it again on what it left; what runs in it goes on. */
-  restart(): Promise<void>;
+  /** Kills containerd and starts it again on what it left; what runs in it goes on. `meanwhile` it is down. */
+  restart(meanwhile?: () => Promise<void>): Promise<void>;
   /** containerd's own client; its stdout. Throws when it fails. */
   ctr(...args: string[]): Promise<string>;
   stop(): Promise<void>;
@@ -85,9 +85,10 @@ export async function startContainerd({
     runcRoot,
     connect,
     stop,
-    async restart() {
+    async restart(meanwhile) {
       server.kill("SIGKILL");
       await server.exited;
+      await meanwhile?.();
       server = start();
       await answering(connect, () => server.exitCode !== null);
     },
