@@ -86,6 +86,21 @@ describe("a job of our own", () => {
     expect(terminal.stdout()).toContain("33 77");
   });
 
+  test("comes back on a terminal where it had one, with what the shell remembers", async () => {
+    const flags = ["--jid", "shell", "--tty", "--attach"];
+    using run = startInTerminal(daemon, ["run", "containerd", image, ...place(), ...flags, "--", "sh"]);
+    await until("there is a prompt", () => run.stdout().includes("# "));
+    run.write("X=hello; echo $((6 * 7))\r");
+    await until("it answers", () => run.stdout().includes("42"));
+    await dumped("job", "shell");
+    await run.exited;
+    using again = startInTerminal(daemon, ["restore", "job", "shell", "--attach"]);
+    again.write("echo $X again; exit 4\r");
+    expect(await again.exited).toBe(4);
+    expect(again.stdout()).toContain("hello again");
+    await until("nothing is left of it", async () => (await containers()).length === 0);
+  });
+
   test("goes with --no-server, whose exit status is its own", async () => {
     const { code, stdout } = await daemon.cli(
       ["run", "containerd", image, ...place(), "--no-server", "--", "sh", "-c", "cat; exit 3"],
@@ -314,6 +329,24 @@ describe("what cannot be", () => {
     expect(await containers()).toEqual([]);
     expect(await server.ctr("snapshots", "ls")).not.toContain("Active");
     expect(await server.ctr("leases", "ls", "-q")).toBe("");
+  });
+
+  test("a restore from an image whose files are others is told, and leaves nothing", async () => {
+    const id = await started("other");
+    const path = await dumped("containerd", id, ...place(), "--leave-running");
+    const change = "cp /bin/busybox /other && echo >> /other && mv /other /bin/busybox";
+    await server.ctr("task", "exec", "--exec-id", "change", id, "sh", "-c", change);
+    await dumped("containerd", id, ...place(), "--rootfs-only", "--image", "localhost/other:1");
+    await removed(id);
+    const restored = ["restore", "containerd", "--path", path, ...place(), "--id", "other-2"];
+    expect(await daemon.refuse(...restored, "--image", "localhost/other:1")).toContain("/bin/busybox");
+    expect(await containers()).toEqual([]);
+    expect(await server.ctr("snapshots", "ls")).not.toContain("Active");
+    expect(await server.ctr("leases", "ls", "-q")).toBe("");
+    const jid = jidIn(await daemon.succeed(...restored));
+    await goesOn("other-2");
+    await daemon.succeed("job", "kill", jid);
+    await until("nothing is left of it", async () => (await containers()).length === 0);
   });
 
   test("a restore where it runs already is refused, and one of a damaged checkpoint leaves nothing", async () => {
