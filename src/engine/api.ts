@@ -201,6 +201,8 @@ export interface Queried {
     jid: string;
   })[];
   pods: Pod[];
+  /** Of containers that are there and cannot be described. */
+  warnings: string[];
 }
 
 /** What a client of Attach sends and gets; the engine relays it to the job's supervisor. */

@@ -17,7 +17,7 @@ export async function describeContainerd(
   context: EngineContext,
   caller: Identity,
   refs: ContainerRef[],
-): Promise<Described[]> {
+): Promise<Pick<Queried, "containers" | "warnings">> {
   checkMayUseContainers(caller);
   const described = await Promise.all(
     refs.map(async (ref) => {
@@ -27,7 +27,7 @@ export async function describeContainerd(
       return found.map((record) => describe(context, place, record));
     }),
   );
-  return described.flat();
+  return { containers: described.flat(), warnings: [] };
 }
 
 function describe(context: EngineContext, place: ContainerdPlace, record: Container): Described {

@@ -85,17 +85,26 @@ export function describeContainers(
   context: EngineContext,
   caller: Identity,
   refs: ContainerRef[],
-): Queried["containers"] {
+): Pick<Queried, "containers" | "warnings"> {
   checkMayUseContainers(caller);
-  const found = refs.flatMap((ref) =>
-    ref.id === "" ? listContainers(rootOf(ref)).containers : [findRuncContainer(caller, ref)],
-  );
+  const found: RuncContainer[] = [];
+  const warnings: string[] = [];
+  for (const ref of refs) {
+    if (ref.id !== "") {
+      found.push(findRuncContainer(caller, ref));
+      continue;
+    }
+    const { containers, broken } = listContainers(rootOf(ref));
+    found.push(...containers);
+    warnings.push(...broken.map(({ id, why }) => `container ${id} is left out: ${why}`));
+  }
   const docker = dockerPlaces();
-  return found.map((container) => {
+  const containers = found.map((container) => {
     const job = jobOfContainer(context, container);
     // A job knows the bundle that it was made of, even where runc was given a changed one.
     const { bundle } = job?.container ?? container;
     const described = describeContainer({ ...container, bundle }, docker);
     return { ...described, type: "runc" as const, jid: job?.jid ?? "" };
   });
+  return { containers, warnings };
 }

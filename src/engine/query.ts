@@ -15,16 +15,16 @@ export async function query(context: EngineContext, options: QueryOptions): Prom
   const { caller, type, targets, tree, inspect } = options;
   if (type === "k8s") return queryPods(context, options);
   if (type === "process")
-    return { processes: await describeProcesses(context, options), containers: [], pods: [] };
+    return { processes: await describeProcesses(context, options), containers: [], pods: [], warnings: [] };
   const refs = targets.flatMap((target) => ("container" in target ? [target.container] : []));
   const kind = type === "containerd" ? "containerd" : "runc";
   const asked = refs.length === 0 ? [{ type: kind, id: "" } as const] : refs;
   const describe = kind === "containerd" ? describeContainerd : describeContainers;
-  const containers = await describe(context, caller, asked);
+  const { containers, warnings } = await describe(context, caller, asked);
   const alive = containers.filter(({ pid }) => pid !== 0).map(({ pid }) => ({ pid }));
   const shown = tree || inspect ? alive : [];
   const processes = await describeProcesses(context, { caller, targets: shown, tree, inspect });
-  return { containers, processes, pods: [] };
+  return { containers, processes, pods: [], warnings };
 }
 
 async function queryPods(context: EngineContext, options: QueryOptions): Promise<Queried> {
@@ -34,7 +34,7 @@ async function queryPods(context: EngineContext, options: QueryOptions): Promise
   const alive = pods.flatMap(({ containers }) => containers.filter(({ pid }) => pid !== 0));
   const targets = tree || inspect ? alive.map(({ pid }) => ({ pid })) : [];
   const processes = await describeProcesses(context, { caller, targets, tree, inspect });
-  return { pods, processes, containers: [] };
+  return { pods, processes, containers: [], warnings: [] };
 }
 
 async function describePods({ names, namespace, labels, address }: PodChoice): Promise<Pod[]> {

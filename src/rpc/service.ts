@@ -93,6 +93,7 @@ export function daemonService(engine: Engine, draining: AbortSignal): ServiceImp
         processes: found.processes.map(answer.processInfo),
         containers: found.containers.map(answer.containerInfo),
         pods: found.pods.map(answer.pod),
+        warnings: found.warnings,
       };
     },
     async healthCheck({ full }, context) {

@@ -20,7 +20,7 @@ export function judge(row: Row): Judged {
 
 export function renderTable(rows: Judged[]): string {
   const lines = [
-    ["MEASURE", "OURS", "CRIU", "DIFFERENCE", "RATIO", "BAR", ""],
+    ["MEASURE", "OURS", "PEER", "DIFFERENCE", "RATIO", "BAR", ""],
     ...rows.map(({ measure, unit, ours, peer, bar, limit, met }) => [
       measure,
       value(ours, unit),

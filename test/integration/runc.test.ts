@@ -1,6 +1,15 @@
 /** Containers of runc: run, managed, dumped and restored. Needs root, runc and CRIU (npm run setup). */
 import { describe, expect, test } from "bun:test";
-import { closeSync, mkdirSync, openSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
+import {
+  closeSync,
+  cpSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { listContainers } from "../../src/runc/containers.ts";
 import { readMounts } from "../../src/system/mounts.ts";
@@ -57,6 +66,18 @@ describe("a container that somebody else started", () => {
     expect(statusOf(id)).toBe("paused");
     await daemon.succeed("unfreeze", "runc", id, ...root());
     expect(statusOf(id)).toBe("running");
+    await runc.remove(id);
+  });
+
+  test("whose state runc left half written is named, and hides no other", async () => {
+    const { id } = await started("whole");
+    const folder = join(daemon.dir, "two");
+    cpSync(join(runc.root, id), join(folder, id), { recursive: true });
+    mkdirSync(join(folder, "half"));
+    writeFileSync(join(folder, "half/state.json"), '{"id": "ha');
+    const { code, stdout, stderr } = await daemon.cli(["query", "runc", "--root", folder, "--quiet"]);
+    expect({ code, stdout }).toEqual({ code: 0, stdout: `${id}\n` });
+    expect(stderr).toMatch(/^warning: container half is left out: .*half.*\n$/);
     await runc.remove(id);
   });
 

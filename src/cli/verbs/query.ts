@@ -105,6 +105,7 @@ async function queryContainers(
     const { renderContainers } = await import("../render/containers.ts");
     const { renderJson } = await import("../render/json.ts");
     const response = await daemon.query({ type: place.type, targets, tree, inspect });
+    for (const warning of response.warnings) call.io.err(`warning: ${warning}\n`);
     present(call, {
       json: () => renderJson(response),
       table: () => renderContainers(response, { tree, inspect }),
