@@ -27,16 +27,11 @@ export interface Containerd {
   /** The same connection; the garbage collector spares what is made through it, until the lease ends. */
   leased(id: string): Containerd;
   /** The same again, lease and all, over a connection of its own: for bulk data (write_blob.ts). */
-  apart(): Containerd & Disposable;
+  apart(): OpenContainerd;
 }
 
 /** Whoever opened it closes it: that ends every call under way. */
-export interface OpenContainerd extends Containerd, Disposable {
-  /** Whether containerd is still at the other end. */
-  isOpen(): boolean;
-  /** The same connection. */
-  inNamespace(namespace: string): Containerd;
-}
+export interface OpenContainerd extends Containerd, Disposable {}
 
 export interface ConnectOptions {
   /** The socket's path, with or without unix://. */
@@ -54,24 +49,25 @@ const READ_MAX_BYTES = 32 * 1024 * 1024;
 export async function connectContainerd(options: ConnectOptions = {}): Promise<OpenContainerd> {
   const address = (options.address ?? DEFAULT_ADDRESS).replace(/^unix:\/\//, "");
   const namespace = options.namespace ?? DEFAULT_NAMESPACE;
-  checkIdentifier("namespace", namespace);
   const sessions = sessionsTo(address);
-  const facts = { address, namespace, version: "" };
   try {
-    facts.version = await askVersion(over(sessions, facts), options.signal);
+    const containerd = await connectOver(sessions, { address, namespace, signal: options.signal });
+    return { ...containerd, [Symbol.dispose]: () => sessions.abort() };
   } catch (error) {
     sessions.abort();
     throw error;
   }
-  return {
-    ...over(sessions, facts),
-    isOpen: () => !["closed", "error"].includes(sessions.state()),
-    inNamespace(other) {
-      checkIdentifier("namespace", other);
-      return over(sessions, { ...facts, namespace: other });
-    },
-    [Symbol.dispose]: () => sessions.abort(),
-  };
+}
+
+/** The same over sessions to `address`, which stay the caller's: containerd must answer, and be new enough. */
+export async function connectOver(
+  sessions: Http2SessionManager,
+  { address, namespace, signal }: { address: string; namespace: string; signal?: AbortSignal },
+): Promise<Containerd> {
+  checkIdentifier("namespace", namespace);
+  const facts = { address, namespace, version: "" };
+  facts.version = await askVersion(over(sessions, facts), signal);
+  return over(sessions, facts);
 }
 
 interface Facts {
@@ -81,7 +77,8 @@ interface Facts {
   lease?: string;
 }
 
-function sessionsTo(address: string): Http2SessionManager {
+/** Opens none before it is needed. */
+export function sessionsTo(address: string): Http2SessionManager {
   // `socketPath` would be ignored, and TCP port 80 dialled instead (bun.md).
   return new Http2SessionManager("http://localhost", undefined, { path: address });
 }

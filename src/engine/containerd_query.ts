@@ -1,5 +1,6 @@
 /** containerd's containers in a few words, whether they run or not. */
 import { type Container, listContainers } from "../containerd/containers.ts";
+import { messageOf } from "../errors.ts";
 import type { ContainerdPlace } from "../jobs/types.ts";
 import { readContainer } from "../runc/containers.ts";
 import { describeContainer } from "../runc/describe.ts";
@@ -7,7 +8,7 @@ import { dockerPlaces } from "../runc/docker.ts";
 import type { Identity } from "../system/caller.ts";
 import type { ContainerRef, Queried } from "./api.ts";
 import { named, placeIn, runcRootOf } from "./containerd.ts";
-import { checkMayUseContainers, jobOfContainer } from "./containers.ts";
+import { checkMayUseContainers, jobOfContainer, leftOut } from "./containers.ts";
 import type { EngineContext } from "./context.ts";
 
 type Described = Queried["containers"][number];
@@ -23,11 +24,24 @@ export async function describeContainerd(
     refs.map(async (ref) => {
       const place = placeIn(ref);
       const containerd = await context.containerd.open(place);
-      const found = ref.id === "" ? await listContainers(containerd) : [await named(containerd, ref.id)];
-      return found.map((record) => describe(context, place, record));
+      if (ref.id !== "") return [describe(context, place, await named(containerd, ref.id))];
+      return (await listContainers(containerd)).map((record) => tried(context, place, record));
     }),
   );
-  return { containers: described.flat(), warnings: [] };
+  const all = described.flat();
+  return {
+    containers: all.filter((each) => typeof each !== "string"),
+    warnings: all.filter((each) => typeof each === "string"),
+  };
+}
+
+/** One whose state runc left unreadable hides no other: then why it is left out. */
+function tried(context: EngineContext, place: ContainerdPlace, record: Container): Described | string {
+  try {
+    return describe(context, place, record);
+  } catch (error) {
+    return leftOut(record.id, messageOf(error));
+  }
 }
 
 function describe(context: EngineContext, place: ContainerdPlace, record: Container): Described {

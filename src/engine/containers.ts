@@ -81,6 +81,11 @@ export function jobOfContainer(
   return store.listJobs({ host }).find(({ container }) => container?.id === id && container.root === root);
 }
 
+/** Of one that cannot be described, among others that can. */
+export function leftOut(id: string, why: string): string {
+  return `container ${id} is left out: ${why}`;
+}
+
 export function describeContainers(
   context: EngineContext,
   caller: Identity,
@@ -96,7 +101,7 @@ export function describeContainers(
     }
     const { containers, broken } = listContainers(rootOf(ref));
     found.push(...containers);
-    warnings.push(...broken.map(({ id, why }) => `container ${id} is left out: ${why}`));
+    warnings.push(...broken.map(({ id, why }) => leftOut(id, why)));
   }
   const docker = dockerPlaces();
   const containers = found.map((container) => {

@@ -32,14 +32,16 @@ function stopTree(caller: Identity, root: number): number[] {
     const tree = findTree(caller, root).flatMap((pid) => readStat(pid) ?? []);
     const alive = tree.filter(({ state }) => state !== "Z");
     const loose = alive.filter(({ state }) => state !== "T");
-    if (loose.length > 0) {
-      stands = false;
-      signalAll(loose.map(pidOf), "SIGSTOP");
-      signalAll(childrenWaitedFor(alive).map(pidOf), "SIGCONT");
-      Bun.sleepSync(1);
-      // Looked at twice: a child that was born just before its parent stopped is in the second look.
-    } else if (stands) return alive.map(pidOf);
-    else stands = true;
+    if (loose.length === 0) {
+      // A child that was born just before its parent stopped is in the second look.
+      if (stands) return alive.map(pidOf);
+      stands = true;
+      continue;
+    }
+    stands = false;
+    signalAll(loose.map(pidOf), "SIGSTOP");
+    signalAll(childrenWaitedFor(alive).map(pidOf), "SIGCONT");
+    Bun.sleepSync(1);
   }
   const message = `process ${root} cannot be frozen: it is in uninterruptible sleep, or forks faster than it is stopped`;
   signalAll(findTree(caller, root), "SIGCONT");

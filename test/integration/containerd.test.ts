@@ -1,6 +1,6 @@
 /** Containers of containerd's: run, managed, dumped and restored. Needs root, containerd, runc and CRIU (npm run setup). */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { existsSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { startClient, startInTerminal, until } from "./client.ts";
 import { startContainerd, type TestContainerd } from "./containerd/server.ts";
@@ -209,6 +209,18 @@ describe("a container that somebody else started", () => {
     expect(await taskOf(id)).toBe("RUNNING");
     await daemon.succeed("job", "kill", "managed");
     await removed(id);
+  });
+
+  test("whose state runc left half written is named, and hides no other", async () => {
+    const [whole, half] = [await started("whole"), await started("half")];
+    const state = join(server.runcRoot, server.namespace, half, "state.json");
+    const before = readFileSync(state);
+    writeFileSync(state, before.subarray(0, 9));
+    const { code, stdout, stderr } = await daemon.cli(["query", "containerd", ...place(), "--quiet"]);
+    writeFileSync(state, before);
+    expect({ code, stdout }).toEqual({ code: 0, stdout: `${whole}\n` });
+    expect(stderr).toMatch(/^warning: container half is left out: .*state\.json.*\n$/);
+    for (const id of [whole, half]) await removed(id);
   });
 
   test("is waited for before it is there", async () => {

@@ -99,9 +99,12 @@ test("one that was dumped has ended for Docker, which can start it anew; it come
   await docker.act("moved", "start");
   await goesOn(await pidOf("moved"));
   await goesOn(Number(pid));
-  // And again, when it is dumped once more.
+  // And again, when it is dumped once more. The first one stands still: both write to the same file of the volume, which
+  // must be as it was when it is open just then.
+  await docker.act("moved", "pause");
   await daemon.succeed("dump", "job", jid);
   await daemon.succeed("restore", "job", jid);
+  await docker.act("moved", "unpause");
   const again = JSON.parse(await daemon.succeed("job", "inspect", jid, "--format", "json")).pid;
   expect(readFileSync(`/proc/${again}/cgroup`, "utf8")).not.toContain(id);
   expect(readFileSync(`/proc/${again}/cgroup`, "utf8")).toContain("/moved-on");
