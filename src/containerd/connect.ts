@@ -131,14 +131,18 @@ async function askVersion({ services, address }: Containerd, signal?: AbortSigna
 /** Every failure of this first call that is neither of the connection nor of the caller's. */
 function isStranger(error: unknown): boolean {
   if (!(error instanceof CedanaError) || !(error.cause instanceof ConnectError)) return false;
-  return error.reason === "RUNTIME_FAILED" || error.cause.code === Code.DeadlineExceeded;
+  return error.reason === "RUNTIME_FAILED" || isSilent(error);
+}
+
+function isSilent(error: unknown): boolean {
+  const { cause } = error instanceof CedanaError ? error : {};
+  return cause instanceof ConnectError && cause.code === Code.DeadlineExceeded;
 }
 
 function stranger(address: string, cause: unknown): CedanaError {
-  return new CedanaError({
-    reason: "RUNTIME_UNAVAILABLE",
-    message: `what listens on ${address} is no containerd`,
-    hint: "name containerd's socket with --address",
-    cause,
-  });
+  const [what, hint] = isSilent(cause)
+    ? ["does not answer", "restart containerd, or name its socket with --address"]
+    : ["is no containerd", "name containerd's socket with --address"];
+  const message = `what listens on ${address} ${what}`;
+  return new CedanaError({ reason: "RUNTIME_UNAVAILABLE", message, hint, cause });
 }
