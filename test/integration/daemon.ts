@@ -85,8 +85,11 @@ export async function startTestDaemon(options: TestDaemonOptions = {}): Promise<
   const configDir = ["--config-dir", join(dir, "config")];
   const logFile = join(dir, "daemon.log");
   let daemon: Bun.Subprocess | undefined;
+  /** Until the one before is gone, it is its socket that accepts. */
+  let gone: Promise<unknown> = Promise.resolve();
 
   const start = async () => {
+    await gone;
     const log = openSync(logFile, "a");
     const { mountsOf } = options;
     const enter = mountsOf === undefined ? [] : ["nsenter", "--target", String(mountsOf), "--mount", "--"];
@@ -144,6 +147,7 @@ export async function startTestDaemon(options: TestDaemonOptions = {}): Promise<
     const ending = daemon;
     daemon = undefined;
     ending?.kill(signal);
+    gone = ending?.exited ?? gone;
     return (await ending?.exited) ?? 0;
   };
 

@@ -2,12 +2,12 @@
 import { CedanaError } from "../../errors.ts";
 import { processTree, readArgs, readCredentials, readLink, readStat } from "../../system/proc.ts";
 import { type Runtime, type TreeFacts, verbs } from "../runtime.ts";
-import { readStdio, readTerminal } from "./stdio.ts";
+import { readStdio, readTerminal, steady } from "./stdio.ts";
 
 function beforeDump(pid: number): TreeFacts {
   const pids = processTree(pid);
   for (const member of pids) refuseOddities(member, pid);
-  const { stdio, terminal } = readStdio(pids);
+  const { stdio, terminal } = steady(() => readStdio(pids));
   const shellJob = !pids.includes(readStat(pid)?.session ?? 0);
   return {
     pids,

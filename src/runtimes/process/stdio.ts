@@ -6,6 +6,25 @@ import { terminalAttributes, terminalKey, windowSize } from "../../system/pty.ts
 
 const stdioFds = [0, 1, 2] as const;
 
+/** Between two looks, ms (Bun.sleepSync knows no less), and how often it is looked at most. */
+const pause = 1;
+const looks = 20;
+
+/**
+ * What `look` finds of a process that runs, twice in a row: a shell has another file in the place of its stdout for the
+ * tens of µs in which it writes to one (`echo 1 >file`), and what was there before is what counts.
+ */
+export function steady<T>(look: () => T): T {
+  let seen = look();
+  for (let time = 1; time < looks; time++) {
+    Bun.sleepSync(pause);
+    const before = seen;
+    seen = look();
+    if (Bun.deepEquals(before, seen)) break;
+  }
+  return seen;
+}
+
 type Held = ManifestStdio & { pid: number };
 
 /**

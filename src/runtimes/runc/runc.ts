@@ -7,6 +7,7 @@ import { type ContainerDump, consolePath, dumpOptionsOf } from "../../runc/dump_
 import { readArgs, readLink, readStat } from "../../system/proc.ts";
 import { readIfThere } from "../../system/small_file.ts";
 import { processRuntime } from "../process/process.ts";
+import { steady } from "../process/stdio.ts";
 import { type DumpAsked, type Runtime, type TreeFacts, verbs } from "../runtime.ts";
 import { externalFile } from "./external_file.ts";
 
@@ -97,7 +98,7 @@ function stdioOf(stdio: ManifestStdio[], pid: number, dump: ContainerDump): Mani
   return stdio.map((entry): ManifestStdio => {
     if (entry.kind === "pipe" || entry.kind === "null") return entry;
     if (entry.kind === "tty" && dump.console) return { fd: entry.fd, kind: "tty", key: "" };
-    const key = externalFile(pid, entry.fd, dump.mounts);
+    const key = steady(() => externalFile(pid, entry.fd, dump.mounts));
     if (key === undefined) return { fd: entry.fd, kind: "other", key: "" };
     return entry.kind === "tty" ? entry : { ...entry, key };
   });
