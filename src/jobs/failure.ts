@@ -5,6 +5,24 @@ import { CedanaError } from "../errors.ts";
 /** How long a call waits for another process's write: more than any of ours takes, even on a slow disk. */
 export const busyTimeoutMs = 10_000;
 
+/** Between two tries, ms. */
+const pause = 5;
+
+/** For what SQLite does at once or not at all, whatever its busy_timeout: tries again for as long. */
+export function whileBusy<T>(work: () => T): T {
+  for (const end = Date.now() + busyTimeoutMs; ; Bun.sleepSync(pause)) {
+    try {
+      return work();
+    } catch (error) {
+      if (!isBusy(error) || Date.now() > end) throw error;
+    }
+  }
+}
+
+function isBusy(error: unknown): boolean {
+  return error instanceof SQLiteError && error.code?.startsWith("SQLITE_BUSY") === true;
+}
+
 /** SQLite's failures in the user's words; anything else as it is. */
 export function explain(error: unknown, path: string): unknown {
   if (!(error instanceof SQLiteError)) return error;
@@ -24,9 +42,7 @@ export function explain(error: unknown, path: string): unknown {
       cause: error,
     });
   }
-  const why = code.startsWith("SQLITE_BUSY")
-    ? `another process has held it for ${busyTimeoutMs / 1000} s`
-    : error.message;
+  const why = isBusy(error) ? `another process has held it for ${busyTimeoutMs / 1000} s` : error.message;
   return new CedanaError({
     reason: "PATH_NOT_USABLE",
     message: `cannot use the job database ${path}: ${why}`,

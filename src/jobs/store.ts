@@ -10,7 +10,7 @@ import { basename, dirname, join } from "node:path";
 import { CedanaError } from "../errors.ts";
 import { ownFolder } from "../system/own_folder.ts";
 import { bootId, readStat } from "../system/proc.ts";
-import { busyTimeoutMs, explain } from "./failure.ts";
+import { busyTimeoutMs, explain, whileBusy } from "./failure.ts";
 import { checkCompanions, secureFile } from "./file.ts";
 import { jobsFolder } from "./folder.ts";
 import { migrate } from "./migrations.ts";
@@ -74,7 +74,8 @@ export class JobStore implements Disposable {
     this.#db = new Database(path, { readwrite: true, create: false, strict: true });
     try {
       this.#db.exec(`PRAGMA busy_timeout = ${busyTimeoutMs}`);
-      this.#db.exec("PRAGMA journal_mode = WAL");
+      // Refused while another process, the last one that had it open, closes it.
+      whileBusy(() => this.#db.exec("PRAGMA journal_mode = WAL"));
       this.#db.exec("PRAGMA synchronous = FULL");
       migrate(this.#db, path);
       checkCompanions(path);

@@ -81,6 +81,7 @@ async function refused(
     ["restore", "process", "--path", path, "--no-server"],
     ["job", "checkpoint", "verify", path],
   ]) {
+    await victim.isGone();
     const { code, stdout, stderr } = await daemon.cli(args);
     expect({ code, stdout }).toEqual({ code: 1, stdout: "" });
     expect(stderr).toMatch(/^error: [^\n]+\nhint: [^\n]+\n$/);
