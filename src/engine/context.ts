@@ -92,6 +92,6 @@ export function leaveRunDir({ runDir }: EngineContext): void {
   }
 }
 
-export function socketPath(context: EngineContext, jid: string): string {
+export function socketPath(context: Pick<EngineContext, "runDir">, jid: string): string {
   return `${context.runDir}/jobs/${jid}`;
 }

@@ -2,7 +2,16 @@
  * A job's folder, `<database>.d/<jid>/`, private to its owner. Its supervisor leaves there how the job ended, and what a
  * later attach shows first; both outlive the supervisor and the daemon.
  */
-import { closeSync, fsyncSync, openSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import {
+  closeSync,
+  existsSync,
+  fsyncSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { errnoOf } from "../errors.ts";
 import { ownFolder } from "../system/own_folder.ts";
@@ -26,6 +35,10 @@ function exitPath(folder: string): string {
   return join(folder, "exit.json");
 }
 
+function partialExitPath(folder: string): string {
+  return `${exitPath(folder)}.partial`;
+}
+
 /** Makes the folder (0700). What an earlier run of the job left in it stays until `clearJobFolder`. */
 export function createJobFolder(databasePath: string, jid: string): string {
   const folder = jobFolder(databasePath, jid);
@@ -38,9 +51,12 @@ export function removeJobFolder(databasePath: string, jid: string): void {
   rmSync(jobFolder(databasePath, jid), { recursive: true, force: true });
 }
 
-/** Leaves word that `process` ended so. On disk when it returns, and whole or not there at all. */
-export function writeExit(folder: string, process: ProcessRef, exit: JobExit): void {
-  const partial = `${exitPath(folder)}.partial`;
+/**
+ * Gets word that `process` ended so ready on disk; the function returned tells it, whole or not at all. Until then
+ * `exitIsComing`.
+ */
+export function prepareExit(folder: string, process: ProcessRef, exit: JobExit): () => void {
+  const partial = partialExitPath(folder);
   const text = JSON.stringify({ ...process, startTime: String(process.startTime), exit });
   const fd = openSync(partial, "w", 0o600);
   try {
@@ -49,7 +65,12 @@ export function writeExit(folder: string, process: ProcessRef, exit: JobExit): v
   } finally {
     closeSync(fd);
   }
-  renameSync(partial, exitPath(folder));
+  return () => renameSync(partial, exitPath(folder));
+}
+
+/** Whether a supervisor is about to tell how its job ended, or died at that. */
+export function exitIsComing(folder: string): boolean {
+  return existsSync(partialExitPath(folder));
 }
 
 /** How `process` ended, if its supervisor has said so; word of an earlier process of the job does not count. */

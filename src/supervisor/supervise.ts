@@ -10,7 +10,7 @@
  */
 import { constants, openSync, rmSync, writeSync } from "node:fs";
 import { CedanaError, messageOf } from "../errors.ts";
-import { tailPath, writeExit } from "../jobs/folder.ts";
+import { prepareExit, tailPath } from "../jobs/folder.ts";
 import type { JobExit } from "../jobs/types.ts";
 import { becomeSubreaper, type ChildExit, ownChildren, reapOrphans } from "../system/children.ts";
 import { specFd, statusFd } from "../system/exec.ts";
@@ -127,10 +127,11 @@ async function supervise(
   if (!checkpointed)
     await job.forget?.().catch((error) => console.error(`forgetting the container: ${error}`));
   output.tail.save(tailPath(spec.folder));
+  const tellExit = prepareExit(spec.folder, { pid: job.pid, startTime, bootId: bootId() }, exit);
   // The socket goes before the exit is told: who has read of it may start the job's next supervisor on the same path.
   server.close();
   rmSync(spec.socket, { force: true });
-  writeExit(spec.folder, { pid: job.pid, startTime, bootId: bootId() }, exit);
+  tellExit();
   await output.end(frame.exit, exit);
   await waitForOrphans();
   // A process that outlived the job may still write: while somebody reads, it is not ended by SIGPIPE for that.

@@ -2,7 +2,8 @@ import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { mkdtempSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { createJobFolder, jobFolder, readExit, removeJobFolder, writeExit } from "../../src/jobs/folder.ts";
+import { waitForSupervisor } from "../../src/engine/supervisor_gone.ts";
+import { createJobFolder, jobFolder, prepareExit, readExit, removeJobFolder } from "../../src/jobs/folder.ts";
 import { type Look, lookAtHost, reconcile, refresh, runningState } from "../../src/jobs/reconcile.ts";
 import { openStore } from "../../src/jobs/store.ts";
 import type { JobExit, JobRecord } from "../../src/jobs/types.ts";
@@ -101,7 +102,7 @@ describe("on this host", () => {
     });
     store.insertJob(gone);
     expect(refresh(store, gone)).toEqual({ ...gone, status: "halted" });
-    writeExit(createJobFolder(path, "a"), gone.process, exit);
+    prepareExit(createJobFolder(path, "a"), gone.process, exit)();
     expect(refresh(store, gone)).toEqual({ ...gone, status: "halted", exit });
     expect(store.getJob("a")?.exit).toEqual(exit);
   });
@@ -110,17 +111,30 @@ describe("on this host", () => {
     const jobs = createJobFolder(path, "a");
     const process = { pid: 1, startTime: 2n, bootId: "x" };
     expect(readExit(jobs, process)).toBeUndefined();
-    writeExit(jobs, process, exit);
+    prepareExit(jobs, process, exit)();
     expect(readExit(jobs, process)).toEqual(exit);
     expect(readExit(jobs, { ...process, startTime: 3n })).toBeUndefined();
     expect(readExit(jobs, { ...process, bootId: "y" })).toBeUndefined();
+  });
+
+  test("an exit that is about to be told is waited for, also when its supervisor takes nobody in any more", async () => {
+    using store = openStore(path);
+    const jobs = createJobFolder(path, "a");
+    const process = { pid: 1, startTime: 2n, bootId: "x" };
+    const tell = prepareExit(jobs, process, exit);
+    const waited = waitForSupervisor({ store, runDir: folder }, { jid: "a", process }).then(() =>
+      readExit(jobs, process),
+    );
+    await Bun.sleep(50);
+    tell();
+    expect(await waited).toEqual(exit);
   });
 
   test("a job's folder is private and goes whole", () => {
     const jobs = createJobFolder(path, "a");
     expect(statSync(jobs).mode & 0o777).toBe(0o700);
     expect(statSync(`${path}.d`).mode & 0o777).toBe(0o700);
-    writeExit(jobs, { pid: 1, startTime: 2n, bootId: "x" }, exit);
+    prepareExit(jobs, { pid: 1, startTime: 2n, bootId: "x" }, exit)();
     removeJobFolder(path, "a");
     expect(() => statSync(jobFolder(path, "a"))).toThrow();
   });
