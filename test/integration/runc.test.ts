@@ -9,6 +9,7 @@ import {
   readFileSync,
   readlinkSync,
   writeFileSync,
+  writeSync,
 } from "node:fs";
 import { join } from "node:path";
 import { listContainers } from "../../src/runc/containers.ts";
@@ -171,6 +172,27 @@ describe("a container that somebody else started", () => {
     await until("it is there", () => readFileSync(log, "utf8").includes(`hello ${before + 1}\n`));
     expect(readFileSync(log, "utf8")).toStartWith("hello 1\nhello 2\n");
     await daemon.succeed("job", "kill", jid);
+  });
+
+  test("whose stdin and stdout are named pipes of the host comes back with others", async () => {
+    const loop = "i=0; while read x; do i=$((i+1)); echo $x $i; echo $i >/shared/count; done";
+    const bundle = runc.bundle("named", { args: ["sh", "-c", loop] });
+    const id = runc.id("named");
+    const pipes = ["named.in", "named.out"].map((name) => join(runc.dir, name));
+    expect(await Bun.spawn(["mkfifo", ...pipes]).exited).toBe(0);
+    const [stdin = -1, stdout = -1] = pipes.map((path) => openSync(path, "r+"));
+    const start = ["runc", "--root", runc.root, "run", "--detach", "--bundle", bundle.path, id];
+    expect(await Bun.spawn(start, { stdio: [stdin, stdout, "ignore"] }).exited).toBe(0);
+    writeSync(stdin, "before\n");
+    await until("it counts", () => bundle.count() === 1);
+    const path = await dumped("runc", id, ...root());
+    for (const fd of [stdin, stdout]) closeSync(fd);
+    const jid = jidIn(await daemon.succeed("restore", "runc", "--path", path, ...root(), "--attachable"));
+    expect(await daemon.cli(["job", "attach", jid], { stdin: "after\n" })).toMatchObject({
+      code: 0,
+      stdout: "after 2\n",
+    });
+    expect(bundle.count()).toBe(2);
   });
 
   test("in the foreground ends there, as if it had been killed", async () => {

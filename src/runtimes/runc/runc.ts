@@ -93,10 +93,13 @@ function refuseSharedMemory({ id }: RuncContainer, pid: number): void {
   });
 }
 
-/** Pipes come and go by their names, and so do the host's files and terminals; all else is the container's own. */
+/**
+ * Pipes come and go by their names, and so do the host's files, named pipes and terminals; all else is the container's
+ * own.
+ */
 function stdioOf(stdio: ManifestStdio[], pid: number, dump: ContainerDump): ManifestStdio[] {
   return stdio.map((entry): ManifestStdio => {
-    if (entry.kind === "pipe" || entry.kind === "null") return entry;
+    if (isAnonymousPipe(entry) || entry.kind === "null") return entry;
     if (entry.kind === "tty" && dump.console) return { fd: entry.fd, kind: "tty", key: "" };
     const key = steady(() => externalFile(pid, entry.fd, dump.mounts));
     if (key === undefined) return { fd: entry.fd, kind: "other", key: "" };
@@ -104,8 +107,12 @@ function stdioOf(stdio: ManifestStdio[], pid: number, dump: ContainerDump): Mani
   });
 }
 
-function externalKey({ kind, key }: ManifestStdio): string[] {
-  return kind !== "pipe" && key !== "" ? [key] : [];
+function externalKey(entry: ManifestStdio): string[] {
+  return !isAnonymousPipe(entry) && entry.key !== "" ? [entry.key] : [];
+}
+
+function isAnonymousPipe({ kind, key }: ManifestStdio): boolean {
+  return kind === "pipe" && key.startsWith("pipe:");
 }
 
 export const runcRuntime: Runtime = {
