@@ -3,6 +3,7 @@
  * shell's own stdin, stdout and stderr.
  */
 import { constants, fstatSync, openSync } from "node:fs";
+import { errnoOf } from "../errors.ts";
 import type { JobExit } from "../jobs/types.ts";
 import type { Identity } from "../system/caller.ts";
 import { becomeSubreaper, type ChildExit } from "../system/children.ts";
@@ -18,6 +19,9 @@ import { Input, type JobStdio, openInput, openOutput, openTerminal } from "./std
 
 /** How long output that is still in the pipes is waited for after the job's end, ms. */
 const drainMs = 300;
+
+/** What a terminal's keys send. */
+const interrupts = ["SIGINT", "SIGQUIT"] as const;
 
 export class ForegroundJob {
   private exited: Promise<ChildExit> | undefined;
@@ -48,21 +52,25 @@ export class ForegroundJob {
     if (spec.start.kind === "container") return this.container(spec, spec.start);
     if (spec.start.kind === "task") return this.task(spec, spec.start);
     if (spec.start.kind !== "restore") throw new Error("a restore was expected");
-    leaveInterrupts();
     becomeSubreaper();
     const { start } = spec;
     const { startRestore } = await import("./start_restore.ts");
     const ownTerminal = start.terminal !== undefined && process.stdin.isTTY;
     if (start.terminal === undefined || (ownTerminal && start.choices.shellJob)) {
+      // One that leads a session of its own is out of the terminal's reach: Ctrl+C comes to us alone, for all its group.
+      const group = Promise.withResolvers<number | undefined>();
+      handOn(interrupts, group.promise);
       this.saveTerminal();
       const restored = openRestored(spec, Uint8Array.fromBase64(start.unreadInput));
       const started = await startRestore(start, spec.identity, restored.stdio);
       const { stop, pumped } = restored.relay();
       this.pumped = pumped;
       this.stopInput = stop;
+      group.resolve(readStat(started.pid)?.session === started.pid ? -started.pid : undefined);
       return this.keep(started);
     }
     // A job that led a session of its own needs a terminal that is nobody else's: one of ours, relayed.
+    leaveInterrupts();
     const stdio = openTerminal(
       spec.identity,
       ownTerminal ? windowSize(0) : (spec.terminal ?? { rows: 24, cols: 80 }),
@@ -89,8 +97,7 @@ export class ForegroundJob {
     this.pumped = pumped;
     this.stopInput = stop;
     // Its processes are of another session: the terminal's Ctrl+C comes to us alone.
-    for (const signal of ["SIGINT", "SIGQUIT"] as const)
-      process.on(signal, () => process.kill(started.pid, signal));
+    handOn(interrupts, started.pid);
     return this.keep(started);
   }
 
@@ -112,8 +119,7 @@ export class ForegroundJob {
         (data) => writeTo(err, data),
       );
       this.stopInput = relayInput(stdio.input);
-      for (const signal of ["SIGINT", "SIGQUIT"] as const)
-        process.on(signal, () => process.kill(started.pid, signal));
+      handOn(interrupts, started.pid);
     } else {
       leaveInterrupts();
       this.restoreTerminal = relayTerminal(stdio);
@@ -123,8 +129,7 @@ export class ForegroundJob {
 
   private keep(started: StartedJob): { pid: number; startTime: bigint } {
     // A plain kill of us is handed on.
-    for (const signal of ["SIGTERM", "SIGHUP"] as const)
-      process.on(signal, () => process.kill(started.pid, signal));
+    handOn(["SIGTERM", "SIGHUP"], started.pid);
     this.exited = started.exited;
     this.forget = started.forget;
     return { pid: started.pid, startTime: readStat(started.pid)?.startTime ?? 0n };
@@ -160,7 +165,21 @@ export class ForegroundJob {
  * continues both.
  */
 function leaveInterrupts(): void {
-  for (const signal of ["SIGINT", "SIGQUIT"] as const) process.on(signal, () => {});
+  for (const signal of interrupts) process.on(signal, () => {});
+}
+
+/** To `pid`, as kill(2) takes it, once that is known; to nobody when it is undefined. One that has ended needs no signal. */
+function handOn(signals: readonly NodeJS.Signals[], pid: number | Promise<number | undefined>): void {
+  const send = async (signal: NodeJS.Signals) => {
+    const to = await pid;
+    if (to === undefined) return;
+    try {
+      process.kill(to, signal);
+    } catch (error) {
+      if (errnoOf(error) !== "ESRCH") throw error;
+    }
+  };
+  for (const signal of signals) process.on(signal, () => void send(signal));
 }
 
 function openLog(path: string | undefined, identity: Identity): number | undefined {

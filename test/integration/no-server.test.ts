@@ -3,7 +3,7 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { readStat } from "../../src/system/proc.ts";
-import { startClient, startInTerminal, type TerminalClient, until } from "./client.ts";
+import { inspectJob, startClient, startInTerminal, type TerminalClient, until } from "./client.ts";
 import { startTestDaemon, type TestDaemon } from "./daemon.ts";
 import { counting, dumpTo, restoreFrom, startVictim } from "./victim.ts";
 
@@ -53,6 +53,20 @@ test("--out takes the output of a restored job", async () => {
   await daemon.cli(["job", "kill", "out"]);
   expect(await again.exited).toBe(137);
   expect(again.stdout()).toBe("");
+});
+
+test("Ctrl+C reaches a job that had a session of its own, with all its group", async () => {
+  const script = "trap 'echo interrupted' INT; sleep 1000; echo status $?; exit 5";
+  expect(
+    (await daemon.cli(["run", "process", "--attachable", "--jid", "own", "--", "sh", "-c", script])).code,
+  ).toBe(0);
+  await dumpTo(daemon, ["job", "own"]);
+  using again = startInTerminal(daemon, ["restore", "job", "own", "--no-server"]);
+  const { pid } = await inspectJob(daemon, "own");
+  await until("its sleep is there", () => readStat(pid) !== undefined && childrenOf(pid).includes("sleep"));
+  again.write("\x03");
+  expect(await again.exited).toBe(5);
+  expect(again.stdout()).toContain("interrupted\r\nstatus 130\r\n");
 });
 
 /** Types a line into an interactive bash and waits for what it must print. */
