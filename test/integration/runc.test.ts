@@ -195,6 +195,20 @@ describe("a container that somebody else started", () => {
     expect(bundle.count()).toBe(2);
   });
 
+  test("whose stdout is a pipe to a process of its own comes back with that", async () => {
+    const count = "i=0; while :; do i=$((i+1)); echo $i; echo $i >/shared/count; sleep 0.05; done";
+    const bundle = runc.bundle("own-pipe", { args: ["sh", "-c", `exec > >(cat >/shared/log); ${count}`] });
+    const id = runc.id("own-pipe");
+    await runc.exec(["run", "--detach", "--bundle", bundle.path, id]);
+    await until("it counts", () => bundle.count() > 0);
+    const { jid } = await roundTrip(id, bundle);
+    const before = bundle.count();
+    await until("it is there", () =>
+      readFileSync(join(bundle.shared, "log"), "utf8").includes(`\n${before + 1}\n`),
+    );
+    await daemon.succeed("job", "kill", jid);
+  });
+
   test("in the foreground ends there, as if it had been killed", async () => {
     const bundle = runc.bundle("foreground");
     const id = runc.id("foreground");
