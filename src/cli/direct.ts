@@ -24,11 +24,16 @@ export interface InForeground {
   exit: Promise<JobExit>;
 }
 
+interface OpenedContext {
+  context: EngineContext;
+  close(): void;
+}
+
 /**
  * The daemon's own database, so that its `ps` tells the truth; where only root may open that one, a private one that
  * goes again: a process can be dumped and restored without any.
  */
-function openContext(config: Config, report: Report = warn): { context: EngineContext; close(): void } {
+function openContext(config: Config, report: Report = warn): OpenedContext {
   try {
     const store = openStore(config.db.path);
     const context = createContext(config, store, report);
@@ -112,23 +117,45 @@ function notStored(
 }
 
 export async function runDirect(config: Config, options: RunOptions): Promise<InForeground> {
-  return inForeground(config, async (context, job) => runInForeground(context, options, job));
+  const opened = openContext(config);
+  return inForeground(opened, (job) => runInForeground(opened.context, options, job));
 }
 
-export async function restoreDirect(config: Config, options: RestoreOptions): Promise<InForeground> {
-  return inForeground(config, (context, job) =>
-    restore(context, options, { foreground: true, start: (spec) => job.restore(spec) }),
-  );
+/** A restore that has been started. */
+export interface DirectRestore {
+  restored: Promise<InForeground>;
+  /** How far it has come, until what is restored may write to the same terminal or `signal` aborts. */
+  watch(signal: AbortSignal): AsyncIterable<Progress>;
+}
+
+export function restoreDirect(config: Config, options: RestoreOptions): DirectRestore {
+  const opened = openContext(config);
+  const { context } = opened;
+  const { caller } = options;
+  const id = crypto.randomUUID();
+  const running = new AbortController();
+  return {
+    restored: inForeground(opened, (job) =>
+      restore(
+        context,
+        { ...options, operation: id },
+        { foreground: true, start: (spec) => job.restore(spec), onVerified: () => running.abort() },
+      ),
+    ),
+    watch: async function* (signal) {
+      const until = AbortSignal.any([signal, running.signal]);
+      yield* (await context.operations.find({ id, caller, signal: until })).watch(until);
+    },
+  };
 }
 
 async function inForeground(
-  config: Config,
-  start: (context: EngineContext, job: ForegroundJob) => Promise<Finished<JobView>>,
+  { context, close }: OpenedContext,
+  start: (job: ForegroundJob) => Promise<Finished<JobView>>,
 ): Promise<InForeground> {
-  const { context, close } = openContext(config);
   const job = new ForegroundJob();
   try {
-    const { value, profile } = await start(context, job);
+    const { value, profile } = await start(job);
     const exit = job.ended().then(async (exit) => {
       // A dump from elsewhere that ended it has said so already.
       const known = context.store.getJob(value.jid)?.exit;

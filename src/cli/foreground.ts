@@ -16,7 +16,7 @@ import { ownIdentity } from "../system/caller.ts";
 import type { Call } from "./command.ts";
 import { configOf } from "./context.ts";
 import { dumpDirect, restoreDirect, runDirect } from "./direct.ts";
-import type { Started } from "./operation.ts";
+import { operate, type Started } from "./operation.ts";
 import { reportProfile, writePidFile, writeResultFile } from "./result.ts";
 
 /** Runs the job and resolves with its exit status. */
@@ -34,15 +34,18 @@ export async function runForeground(
   return statusOf(call, job.jid, await exit);
 }
 
-/** Restores the job and resolves with its exit status. From the restore on, Ctrl+C is the job's. */
+/** Restores the job and resolves with its exit status. Ctrl+C undoes the restore; after it, it is the job's. */
 export async function restoreForeground(
   call: Call,
   request: MessageInitShape<typeof RestoreRequestSchema>,
   files: { pid: string | undefined; result: string | undefined },
 ): Promise<number> {
   const config = configOf(call);
-  const options = { ...requests.restore(create(RestoreRequestSchema, request)), caller: ownIdentity() };
-  const { job, profile, exit } = await restoreDirect(config, options);
+  const asked = requests.restore(create(RestoreRequestSchema, request));
+  const { job, profile, exit } = await operate(call, "restore", (signal) => {
+    const { restored, watch } = restoreDirect(config, { ...asked, caller: ownIdentity(), signal });
+    return { answer: restored, watch };
+  });
   const times = convert.profile(config.profiling.enabled, profile);
   writePidFile(files.pid, job.process.pid);
   const response = create(RestoreResponseSchema, { job: convert.job(job), profile: times });

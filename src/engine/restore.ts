@@ -53,6 +53,8 @@ export interface Starter {
   /** In the caller's own terminal, whose stdin and output the job gets. */
   foreground: boolean;
   start(spec: SupervisorSpec): Promise<{ pid: number; startTime: bigint }>;
+  /** Called when all images are known to be as they were dumped: nothing of the tree runs before that. */
+  onVerified?(): void;
 }
 
 export async function restore(
@@ -175,7 +177,7 @@ export async function restore(
     };
     const process = await step(
       "criu",
-      async () => ({ ...(await vouched(images, () => starter.start(spec))), bootId: bootId() }),
+      async () => ({ ...(await vouched(images, starter, spec)), bootId: bootId() }),
       async (tree) => {
         killTree(tree, caller);
         await waitForSupervisor(context, { jid: source.jid, process: tree });
@@ -203,11 +205,12 @@ async function findStill(context: EngineContext, asked: RestoreOptions): Promise
   return findSource(context, asked);
 }
 
-/** Damaged images are the reason to give, whatever CRIU made of them. */
-async function vouched<T>(images: Images, work: () => Promise<T>): Promise<T> {
-  const working = work();
+/** Starts it. Damaged images are the reason to give, whatever CRIU made of them. */
+async function vouched(images: Images, starter: Starter, spec: SupervisorSpec) {
+  const working = starter.start(spec);
   working.catch(() => images.giveUp?.());
-  const [verified, done] = await Promise.allSettled([images.verified, working]);
+  const verifying = images.verified.then(() => starter.onVerified?.());
+  const [verified, done] = await Promise.allSettled([verifying, working]);
   if (done.status === "fulfilled" && verified.status === "fulfilled") return done.value;
   if (verified.status === "rejected" && !(done.status === "rejected" && isCancelled(verified.reason)))
     throw verified.reason;

@@ -57,25 +57,24 @@ export class ForegroundJob {
     const { startRestore } = await import("./start_restore.ts");
     const ownTerminal = start.terminal !== undefined && process.stdin.isTTY;
     if (start.terminal === undefined || (ownTerminal && start.choices.shellJob)) {
-      // One that leads a session of its own is out of the terminal's reach: Ctrl+C comes to us alone, for all its group.
-      const group = Promise.withResolvers<number | undefined>();
-      handOn(interrupts, group.promise);
       this.saveTerminal();
       const restored = openRestored(spec, Uint8Array.fromBase64(start.unreadInput));
       const started = await startRestore(start, spec.identity, restored.stdio);
       const { stop, pumped } = restored.relay();
       this.pumped = pumped;
       this.stopInput = stop;
-      group.resolve(readStat(started.pid)?.session === started.pid ? -started.pid : undefined);
+      // One that leads a session of its own is out of the terminal's reach: Ctrl+C comes to us alone, for all its group.
+      if (readStat(started.pid)?.session === started.pid) handOn(interrupts, -started.pid);
+      else leaveInterrupts();
       return this.keep(started);
     }
     // A job that led a session of its own needs a terminal that is nobody else's: one of ours, relayed.
-    leaveInterrupts();
     const stdio = openTerminal(
       spec.identity,
       ownTerminal ? windowSize(0) : (spec.terminal ?? { rows: 24, cols: 80 }),
     );
     const started = await startRestore(start, spec.identity, stdio);
+    leaveInterrupts();
     this.restoreTerminal = relayTerminal(stdio);
     return this.keep(started);
   }
@@ -168,18 +167,16 @@ function leaveInterrupts(): void {
   for (const signal of interrupts) process.on(signal, () => {});
 }
 
-/** To `pid`, as kill(2) takes it, once that is known; to nobody when it is undefined. One that has ended needs no signal. */
-function handOn(signals: readonly NodeJS.Signals[], pid: number | Promise<number | undefined>): void {
-  const send = async (signal: NodeJS.Signals) => {
-    const to = await pid;
-    if (to === undefined) return;
+/** `to`: as kill(2) takes it. One that has just ended needs no signal. */
+function handOn(signals: readonly NodeJS.Signals[], to: number): void {
+  const send = (signal: NodeJS.Signals) => {
     try {
       process.kill(to, signal);
     } catch (error) {
       if (errnoOf(error) !== "ESRCH") throw error;
     }
   };
-  for (const signal of signals) process.on(signal, () => void send(signal));
+  for (const signal of signals) process.on(signal, () => send(signal));
 }
 
 function openLog(path: string | undefined, identity: Identity): number | undefined {

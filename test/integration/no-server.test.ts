@@ -62,8 +62,8 @@ test("Ctrl+C reaches a job that had a session of its own, with all its group", a
   ).toBe(0);
   await dumpTo(daemon, ["job", "own"]);
   using again = startInTerminal(daemon, ["restore", "job", "own", "--no-server"]);
-  const { pid } = await inspectJob(daemon, "own");
-  await until("its sleep is there", () => readStat(pid) !== undefined && childrenOf(pid).includes("sleep"));
+  await until("it is recorded", async () => (await inspectJob(daemon, "own")).status === "sleep");
+  await Bun.sleep(200); // until then Ctrl+C would undo the restore
   again.write("\x03");
   expect(await again.exited).toBe(5);
   expect(again.stdout()).toContain("interrupted\r\nstatus 130\r\n");

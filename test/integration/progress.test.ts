@@ -8,7 +8,7 @@ import { listDir, readArgs, readStat } from "../../src/system/proc.ts";
 import { startClient, startInTerminal, until } from "./client.ts";
 import { daemonService } from "./clients/grpc.ts";
 import { binary, startTestDaemon, type TestDaemon } from "./daemon.ts";
-import { holding, startVictim, type Victim } from "./victim.ts";
+import { dumpTo, holding, startVictim, type Victim } from "./victim.ts";
 
 let daemon: TestDaemon;
 let victim: Victim;
@@ -36,8 +36,14 @@ const dumpArgs = (name: string, ...more: string[]) => [
 ];
 
 /** Stops the CRIU that dumps the victim, and so the dump in its middle, for as long as a test looks at it. */
-async function holdCriu({ pid }: Victim): Promise<() => void> {
-  const isIt = (args: string[]) => args.includes("dump") && args.at(args.indexOf("-t") + 1) === String(pid);
+const holdCriu = ({ pid }: Victim) =>
+  hold((args) => args.includes("dump") && args.at(args.indexOf("-t") + 1) === String(pid));
+
+/** The same of the one that restores. */
+const holdRestore = () =>
+  hold((args) => args.includes("--restore-sibling") && args.some((arg) => arg.startsWith(`${daemon.dir}/`)));
+
+async function hold(isIt: (args: string[]) => boolean): Promise<() => void> {
   let found: number | undefined;
   for (const end = Date.now() + 30_000; found === undefined; await Bun.sleep(2)) {
     if (Date.now() > end) throw new Error("there was no CRIU to hold");
@@ -133,6 +139,32 @@ describe("Ctrl+C", () => {
     await again();
     await victim.isUntouched();
     expect((await daemon.cli(["checkpoints", "--format", "json"])).stdout).not.toContain("undone");
+  });
+
+  test.each([
+    ["through the daemon", []],
+    ["without one", ["--no-server"]],
+  ] as const)("%s waits until the restore is undone, and the checkpoint is whole", async (_, more) => {
+    const other = await startVictim(daemon, holding("memory", "100"));
+    const path = await dumpTo(daemon, [
+      "process",
+      String(other.pid),
+      "--streams",
+      "2",
+      "--name",
+      `of-${other.pid}`,
+    ]);
+    using client = inTerminal(["restore", "process", "--path", path, ...more]);
+    const goOn = await holdRestore();
+    client.write("\x03");
+    await until("it is undoing", () => client.stdout().includes("undoing the restore"));
+    goOn();
+    expect(await client.exited).toBe(130);
+    await until("it says so", () => client.stdout().includes("everything was undone"));
+    expect(readStat(other.pid)).toBeUndefined();
+    await daemon.succeed("restore", "process", "--path", path);
+    expect(readStat(other.pid)).toBeDefined();
+    other.kill();
   });
 
   test("twice does not wait; the dump is undone all the same", async () => {
