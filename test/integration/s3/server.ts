@@ -114,8 +114,10 @@ export async function startS3({ sessions = false }: { sessions?: boolean } = {})
       stop,
     };
   } catch (error) {
-    const outputs = readdirSync(dir).filter((name) => name.endsWith(".stderr"));
-    const said = outputs.map((name) => readFileSync(join(dir, name), "utf8").slice(-1000)).join("\n");
+    const outputs = readdirSync(dir).filter((name) => /\.(stderr|log)$/.test(name));
+    const said = outputs
+      .map((name) => `${name}: ${readFileSync(join(dir, name), "utf8").slice(-1000)}`)
+      .join("\n");
     await stop();
     throw new Error(`no S3 server: ${error instanceof Error ? error.message : error}\n${said}`);
   }
@@ -179,13 +181,21 @@ ${quiet.map((part) => `debug ${part} = 0/0`).join("\n")}
 `;
 }
 
-/** A port that was free just now. */
+/**
+ * A port that was free just now. Not of those that the kernel gives to connections (from 32768 on): between here and the
+ * server's start, one of another test's might take it.
+ */
 async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((done) => server.listen(0, "127.0.0.1", done));
-  const address = server.address();
-  await new Promise((done) => server.close(done));
-  return address !== null && typeof address === "object" ? address.port : 0;
+  for (;;) {
+    const port = 10_000 + Math.floor(Math.random() * 22_000);
+    const server = createServer();
+    const isFree = await new Promise<boolean>((done) => {
+      server.once("error", () => done(false)).listen(port, "127.0.0.1", () => done(true));
+    });
+    if (!isFree) continue;
+    await new Promise((done) => server.close(done));
+    return port;
+  }
 }
 
 /** The environment must not lead Ceph to a cluster of the host's. */
@@ -205,7 +215,9 @@ async function finish(argv: string[]): Promise<void> {
 
 async function answering(endpoint: string, servers: Subprocess[]): Promise<void> {
   for (;;) {
-    if (servers.some((server) => server.exitCode !== null)) throw new Error("one of its processes ended");
+    const ended = servers.find(({ exitCode, signalCode }) => exitCode !== null || signalCode !== null);
+    if (ended !== undefined)
+      throw new Error(`process ${ended.pid} of it ended (${ended.exitCode ?? ended.signalCode})`);
     const answer = await fetch(endpoint).catch(() => undefined);
     if (answer?.ok === true) return;
     await Bun.sleep(20);
