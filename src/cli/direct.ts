@@ -17,6 +17,7 @@ import { openStore } from "../jobs/store.ts";
 import type { CheckpointRecord, JobExit, StoringWork } from "../jobs/types.ts";
 import type { Profile } from "../profiling/profile.ts";
 import { ForegroundJob } from "../supervisor/foreground.ts";
+import type { Identity } from "../system/caller.ts";
 
 export interface InForeground {
   job: JobView;
@@ -95,9 +96,7 @@ export function dumpDirect(config: Config, options: DumpOptions): DirectDump {
   };
   return {
     dumped: work(),
-    watch: async function* (signal) {
-      yield* (await context.operations.find({ id, caller, signal })).watch(signal);
-    },
+    watch: (signal) => watch(context, { id, caller, signal }),
   };
 }
 
@@ -142,11 +141,16 @@ export function restoreDirect(config: Config, options: RestoreOptions): DirectRe
         { foreground: true, start: (spec) => job.restore(spec), onVerified: () => running.abort() },
       ),
     ),
-    watch: async function* (signal) {
-      const until = AbortSignal.any([signal, running.signal]);
-      yield* (await context.operations.find({ id, caller, signal: until })).watch(until);
-    },
+    watch: (signal) => watch(context, { id, caller, signal: AbortSignal.any([signal, running.signal]) }),
   };
+}
+
+async function* watch(
+  { operations }: EngineContext,
+  asked: { id: string; caller: Identity; signal: AbortSignal },
+): AsyncGenerator<Progress> {
+  const operation = await operations.find(asked);
+  if (!asked.signal.aborted) yield* operation.watch(asked.signal);
 }
 
 async function inForeground(

@@ -64,9 +64,9 @@ export async function dump(context: EngineContext, options: DumpOptions): Promis
   using closing = new DisposableStack();
   const attempt = async (step: StepRunner, straight: boolean) => {
     const leaveRunning = await step("validate", () => staysRunning(context, options));
-    const { tree, memory, facts, identity } = await step("inspect", () => {
+    const { tree, memory, facts, identity } = await step("inspect", async () => {
       const tree = findTree(caller, stat.pid);
-      const facts = runtime.beforeDump(stat.pid, {
+      const facts = await runtime.beforeDump(stat.pid, {
         container,
         containerd: containerd &&
           record && { ...manifestOf(containerd, record), ...(layer && { image: layer.name }) },

@@ -46,5 +46,5 @@ export interface Runtime {
   type: string;
   features: readonly Verb[];
   /** Looks at a running tree before its dump; throws when it cannot be dumped. */
-  beforeDump(pid: number, asked?: DumpAsked): TreeFacts;
+  beforeDump(pid: number, asked?: DumpAsked): Promise<TreeFacts>;
 }

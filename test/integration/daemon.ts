@@ -7,6 +7,7 @@ import { chmodSync, existsSync, mkdirSync, mkdtempSync, openSync, rmSync } from 
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
+import { freePort } from "./free_port.ts";
 
 export const root = resolve(import.meta.dir, "../..");
 /** CEDANA_BINARY names another build, for example an installed one. */
@@ -183,9 +184,4 @@ export function accepts(address: string): Promise<boolean> {
     probe.once("connect", () => resolve(true)).once("error", () => resolve(false));
     probe.once("connect", () => probe.destroy());
   });
-}
-
-async function freePort(): Promise<number> {
-  using server = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data() {} } });
-  return server.port;
 }

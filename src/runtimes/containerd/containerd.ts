@@ -2,8 +2,8 @@
 import { runcRuntime } from "../runc/runc.ts";
 import { type DumpAsked, type Runtime, type TreeFacts, verbs } from "../runtime.ts";
 
-function beforeDump(pid: number, asked: DumpAsked = {}): TreeFacts {
-  const facts = runcRuntime.beforeDump(pid, asked);
+async function beforeDump(pid: number, asked: DumpAsked = {}): Promise<TreeFacts> {
+  const facts = await runcRuntime.beforeDump(pid, asked);
   const { container } = facts;
   const { containerd } = asked;
   if (container === undefined || containerd === undefined)

@@ -4,10 +4,10 @@ import { processTree, readArgs, readCredentials, readLink, readStat } from "../.
 import { type Runtime, type TreeFacts, verbs } from "../runtime.ts";
 import { readStdio, readTerminal, steady } from "./stdio.ts";
 
-function beforeDump(pid: number): TreeFacts {
+async function beforeDump(pid: number): Promise<TreeFacts> {
   const pids = processTree(pid);
   for (const member of pids) refuseOddities(member, pid);
-  const { stdio, terminal } = steady(() => readStdio(pids));
+  const { stdio, terminal } = await steady(() => readStdio(pids));
   const shellJob = !pids.includes(readStat(pid)?.session ?? 0);
   return {
     pids,

@@ -6,7 +6,7 @@ import { terminalAttributes, terminalKey, windowSize } from "../../system/pty.ts
 
 const stdioFds = [0, 1, 2] as const;
 
-/** Between two looks, ms (Bun.sleepSync knows no less), and how often it is looked at most. */
+/** Between two looks, ms, and how often it is looked at most. */
 const pause = 1;
 const looks = 20;
 
@@ -14,10 +14,10 @@ const looks = 20;
  * What `look` finds of a process that runs, twice in a row: a shell has another file in the place of its stdout for the
  * tens of µs in which it writes to one (`echo 1 >file`), and what was there before is what counts.
  */
-export function steady<T>(look: () => T): T {
+export async function steady<T>(look: () => T): Promise<T> {
   let seen = look();
   for (let time = 1; time < looks; time++) {
-    Bun.sleepSync(pause);
+    await Bun.sleep(pause);
     const before = seen;
     seen = look();
     if (Bun.deepEquals(before, seen)) break;

@@ -11,13 +11,13 @@ import { steady } from "../process/stdio.ts";
 import { type DumpAsked, type Runtime, type TreeFacts, verbs } from "../runtime.ts";
 import { externalFile } from "./external_file.ts";
 
-function beforeDump(pid: number, { container }: DumpAsked = {}): TreeFacts {
+async function beforeDump(pid: number, { container }: DumpAsked = {}): Promise<TreeFacts> {
   if (container === undefined) throw new Error("a container's dump needs the container");
-  const tree = processRuntime.beforeDump(pid);
+  const tree = await processRuntime.beforeDump(pid);
   const dump = dumpOptionsOf(container);
   refuseStrangers(container);
   if (dump.sharesIpc) for (const member of tree.pids) refuseSharedMemory(container, member);
-  const stdio = stdioOf(tree.stdio, pid, dump);
+  const stdio = await steady(() => stdioOf(tree.stdio, pid, dump));
   return {
     ...tree,
     stdio,
@@ -101,7 +101,7 @@ function stdioOf(stdio: ManifestStdio[], pid: number, dump: ContainerDump): Mani
   return stdio.map((entry): ManifestStdio => {
     if (isAnonymousPipe(entry) || entry.kind === "null") return entry;
     if (entry.kind === "tty" && dump.console) return { fd: entry.fd, kind: "tty", key: "" };
-    const key = steady(() => externalFile(pid, entry.fd, dump.mounts));
+    const key = externalFile(pid, entry.fd, dump.mounts);
     if (key === undefined) return { fd: entry.fd, kind: "other", key: "" };
     return entry.kind === "tty" ? entry : { ...entry, key };
   });

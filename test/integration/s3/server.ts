@@ -9,11 +9,11 @@
  * MinIO, Garage and Versity's gateway are in neither registry.
  */
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { AwsClient } from "aws4fetch";
 import type { Subprocess } from "bun";
+import { freePort } from "../free_port.ts";
 
 export interface S3Server {
   /** "http://127.0.0.1:PORT" */
@@ -179,23 +179,6 @@ log file = ${dir}/$name.log
 mon cluster log file = ${dir}/cluster.log
 ${quiet.map((part) => `debug ${part} = 0/0`).join("\n")}
 `;
-}
-
-/**
- * A port that was free just now. Not of those that the kernel gives to connections (from 32768 on): between here and the
- * server's start, one of another test's might take it.
- */
-async function freePort(): Promise<number> {
-  for (;;) {
-    const port = 10_000 + Math.floor(Math.random() * 22_000);
-    const server = createServer();
-    const isFree = await new Promise<boolean>((done) => {
-      server.once("error", () => done(false)).listen(port, "127.0.0.1", () => done(true));
-    });
-    if (!isFree) continue;
-    await new Promise((done) => server.close(done));
-    return port;
-  }
 }
 
 /** The environment must not lead Ceph to a cluster of the host's. */
