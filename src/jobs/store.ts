@@ -4,16 +4,14 @@
  * Every write is on disk when the call returns (WAL with synchronous=FULL), but for notes of what is being written.
  */
 
-import { Database, type Statement } from "bun:sqlite";
 import { realpathSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { CedanaError } from "../errors.ts";
 import { ownFolder } from "../system/own_folder.ts";
 import { bootId, readStat } from "../system/proc.ts";
-import { busyTimeoutMs, explain, whileBusy } from "./failure.ts";
-import { checkCompanions, secureFile } from "./file.ts";
+import { explain } from "./failure.ts";
+import { secureFile } from "./file.ts";
 import { jobsFolder } from "./folder.ts";
-import { migrate } from "./migrations.ts";
 import {
   type CheckpointRow,
   checkpointFromRow,
@@ -29,6 +27,7 @@ import {
   processToRow,
   workToRow,
 } from "./rows.ts";
+import { Tables, type Values } from "./tables.ts";
 import type {
   CheckpointRecord,
   FileOwner,
@@ -50,8 +49,6 @@ export interface PartialCheckpoint {
 
 type PartialRow = ProcessRow & { path: string; caller: string | null };
 
-type Values = Record<string, string | number | null>;
-
 /** Opens the store, creating it on first use. The caller closes it (`using`). */
 export function openStore(given: string): JobStore {
   secureFile(given);
@@ -67,26 +64,15 @@ export function openStore(given: string): JobStore {
 
 export class JobStore implements Disposable {
   readonly path: string;
-  readonly #db: Database;
+  readonly #tables: Tables;
 
   constructor(path: string) {
     this.path = path;
-    this.#db = new Database(path, { readwrite: true, create: false, strict: true });
-    try {
-      this.#db.exec(`PRAGMA busy_timeout = ${busyTimeoutMs}`);
-      // Refused while another process, the last one that had it open, closes it.
-      whileBusy(() => this.#db.exec("PRAGMA journal_mode = WAL"));
-      this.#db.exec("PRAGMA synchronous = FULL");
-      migrate(this.#db, path);
-      checkCompanions(path);
-    } catch (error) {
-      this.#db.close();
-      throw error;
-    }
+    this.#tables = new Tables(path);
   }
 
   close(): void {
-    this.#db.close();
+    this.#tables.close();
   }
 
   [Symbol.dispose](): void {
@@ -95,7 +81,7 @@ export class JobStore implements Disposable {
 
   /** Throws JOB_EXISTS. */
   insertJob(job: JobRecord): void {
-    if (this.#insert("INSERT OR IGNORE", "jobs", { ...jobToRow(job) }) === 0) {
+    if (this.#tables.insert("INSERT OR IGNORE", "jobs", { ...jobToRow(job) }) === 0) {
       throw new CedanaError({
         reason: "JOB_EXISTS",
         message: `a job named ${job.jid} exists already`,
@@ -113,7 +99,7 @@ export class JobStore implements Disposable {
       ...{ ...processToRow(process), ...outputToRow(output), ...exitToRow(undefined) },
       ...(container && containerToRow(container)),
     };
-    return this.#update("jobs", values, { jid }) > 0;
+    return this.#tables.update("jobs", values, { jid }) > 0;
   }
 
   /**
@@ -121,7 +107,7 @@ export class JobStore implements Disposable {
    * given the job a new one since the caller looked.
    */
   setExit(jid: string, exit: JobExit, of?: ProcessRef): boolean {
-    return this.#update("jobs", { ...exitToRow(exit) }, { jid, ...(of && processToRow(of)) }) > 0;
+    return this.#tables.update("jobs", { ...exitToRow(exit) }, { jid, ...(of && processToRow(of)) }) > 0;
   }
 
   getJob(jid: string): JobRecord | undefined {
@@ -144,16 +130,14 @@ export class JobStore implements Disposable {
 
   /** Forgets the job and its checkpoints' records; what is on disk stays. False when there is no such job. */
   deleteJob(jid: string): boolean {
-    return this.#guard(() =>
-      this.#db.transaction(() => {
-        this.#delete("checkpoints", { jid });
-        return this.#delete("jobs", { jid }) > 0;
-      })(),
-    );
+    return this.#tables.transaction(() => {
+      this.#tables.delete("checkpoints", { jid });
+      return this.#tables.delete("jobs", { jid }) > 0;
+    });
   }
 
   insertCheckpoint(checkpoint: CheckpointRecord): void {
-    this.#insert("INSERT", "checkpoints", { ...checkpointToRow(checkpoint) });
+    this.#tables.insert("INSERT", "checkpoints", { ...checkpointToRow(checkpoint) });
   }
 
   latestCheckpoint(jid: string): CheckpointRecord | undefined {
@@ -178,7 +162,7 @@ export class JobStore implements Disposable {
     change: Pick<CheckpointRecord, "state" | "failure" | "work"> & { size?: number },
   ): boolean {
     const { work, ...values } = change;
-    return this.#update("checkpoints", { ...values, work: workToRow(work) }, { id }) > 0;
+    return this.#tables.update("checkpoints", { ...values, work: workToRow(work) }, { id }) > 0;
   }
 
   /** Checkpoints of this host that are still to be stored. */
@@ -188,15 +172,15 @@ export class JobStore implements Disposable {
 
   /** Forgets the record; what is on disk stays. */
   deleteCheckpoint(id: string): boolean {
-    return this.#delete("checkpoints", { id }) > 0;
+    return this.#tables.delete("checkpoints", { id }) > 0;
   }
 
   /** Notes that this process is writing a checkpoint at `path`, so that it can be removed should we die. */
   addPartial(path: string, caller: FileOwner): void {
     const stat = readStat(process.pid);
     const owner = { pid: process.pid, startTime: stat?.startTime ?? 0n, bootId: bootId() };
-    this.#unflushed(() =>
-      this.#insert("INSERT OR REPLACE", "partials", {
+    this.#tables.unflushed(() =>
+      this.#tables.insert("INSERT OR REPLACE", "partials", {
         ...{ path, ...processToRow(owner) },
         caller: JSON.stringify(caller),
       }),
@@ -204,71 +188,22 @@ export class JobStore implements Disposable {
   }
 
   removePartial(path: string): void {
-    this.#unflushed(() => this.#delete("partials", { path }));
+    this.#tables.unflushed(() => this.#tables.delete("partials", { path }));
   }
 
   /** Checkpoints being written, by this process, by others, and by ones that died. */
   partials(): PartialCheckpoint[] {
-    const sql = "SELECT * FROM partials ORDER BY path";
-    const rows = this.#guard(() => this.#query<PartialRow>(sql).all({}));
-    return rows.map((row) => ({
+    return this.#tables.select<PartialRow>("partials", "ORDER BY path").map((row) => ({
       ...{ path: row.path, owner: processFromRow(row) },
       ...(row.caller !== null && { caller: JSON.parse(row.caller) }),
     }));
   }
 
   #jobs(where: string, values: Values = {}): JobRecord[] {
-    return this.#guard(() => this.#query<JobRow>(`SELECT * FROM jobs ${where}`).all(values).map(jobFromRow));
+    return this.#tables.select<JobRow>("jobs", where, values).map(jobFromRow);
   }
 
   #checkpoints(where: string, values: Values = {}): CheckpointRecord[] {
-    const sql = `SELECT * FROM checkpoints ${where}`;
-    return this.#guard(() => this.#query<CheckpointRow>(sql).all(values).map(checkpointFromRow));
-  }
-
-  #insert(verb: string, table: string, row: Values): number {
-    const columns = Object.keys(row);
-    const slots = columns.map((column) => `$${column}`);
-    return this.#change(`${verb} INTO ${table} (${columns.join(", ")}) VALUES (${slots.join(", ")})`, row);
-  }
-
-  #update(table: string, values: Values, where: Values): number {
-    const set = Object.keys(values).map((column) => `${column} = $${column}`);
-    const conditions = Object.keys(where).map((column) => `${column} = $where_${column}`);
-    const conditionValues = Object.entries(where).map(([column, value]) => [`where_${column}`, value]);
-    const sql = `UPDATE ${table} SET ${set.join(", ")} WHERE ${conditions.join(" AND ")}`;
-    return this.#change(sql, { ...values, ...Object.fromEntries(conditionValues) });
-  }
-
-  #delete(table: string, where: Values): number {
-    const conditions = Object.keys(where).map((column) => `${column} = $${column}`);
-    return this.#change(`DELETE FROM ${table} WHERE ${conditions.join(" AND ")}`, where);
-  }
-
-  /** A write that outlives this process, but perhaps not a power failure: half a millisecond instead of more than one. */
-  #unflushed(work: () => void): void {
-    this.#guard(() => this.#db.exec("PRAGMA synchronous = NORMAL"));
-    try {
-      work();
-    } finally {
-      this.#guard(() => this.#db.exec("PRAGMA synchronous = FULL"));
-    }
-  }
-
-  #change(sql: string, values: Values): number {
-    return this.#guard(() => this.#query<unknown>(sql).run(values).changes);
-  }
-
-  /** Prepared once: `Database.query` caches by the statement's text. */
-  #query<Row>(sql: string): Statement<Row, [Values]> {
-    return this.#db.query<Row, [Values]>(sql);
-  }
-
-  #guard<T>(work: () => T): T {
-    try {
-      return work();
-    } catch (error) {
-      throw explain(error, this.path);
-    }
+    return this.#tables.select<CheckpointRow>("checkpoints", where, values).map(checkpointFromRow);
   }
 }
