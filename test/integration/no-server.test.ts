@@ -93,9 +93,6 @@ const childrenOf = (pid: number) =>
     .filter(Boolean)
     .map((child) => readStat(Number(child))?.comm ?? "");
 
-/** CRIU gives a process its name last: until then what is typed may be lost to it. */
-const isBash = (pid: number) => readStat(pid)?.comm === "bash";
-
 test("a bash of a shell's session, dumped at its prompt, works at another one's", async () => {
   // The outer shell is the session leader, so the inner one is a shell job.
   using outer = startInTerminal(daemon, [], { program: ["bash", "--norc", "--noprofile", "-i"] });
@@ -110,14 +107,19 @@ test("a bash of a shell's session, dumped at its prompt, works at another one's"
   using direct = startInTerminal(daemon, ["restore", "process", "--path", path, "--no-server"], {
     size: { cols: 101, rows: 33 },
   });
-  await until("it is there", () => isBash(pid));
-  await type(direct, "stty size", "33 101");
+  await until("it is there", () => readStat(pid) !== undefined);
+  // It runs a moment before its terminal is as large as this window.
+  await until("the size is this window's", async () => {
+    direct.write("stty size\r");
+    await Bun.sleep(100);
+    return direct.stdout().includes("33 101");
+  });
   await expectWorkingShell(direct, pid);
   expect(await direct.exited).toBe(42);
 
   await until("its pid is free", () => readStat(pid) === undefined);
   using attached = startInTerminal(daemon, ["restore", "process", "--path", path, "--attach"]);
-  await until("it is there", () => isBash(pid));
+  await until("it is there", () => readStat(pid) !== undefined);
   await expectWorkingShell(attached, pid);
   expect(await attached.exited).toBe(42);
 });
@@ -133,7 +135,7 @@ test("a job's own terminal: dumped, restored and attached, with its mode", async
   expect(await run.exited).toBe(137);
   using again = startInTerminal(daemon, ["restore", "job", "tty", "--attach"]);
   const pid = Number(/pid:(\d+):/.exec(run.stdout())?.[1]);
-  await until("it is there", () => isBash(pid));
+  await until("it is there", () => readStat(pid) !== undefined);
   await type(again, "stty -a | grep -o -e '-echo '", "-echo ");
   await expectWorkingShell(again, pid);
   expect(await again.exited).toBe(42);
